@@ -1,0 +1,3 @@
+//! The `qmanager` program.
+
+fn main() {}

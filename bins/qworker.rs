@@ -1,0 +1,3 @@
+//! The `qworker` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `task-executor` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs a task as a process tree on this host.

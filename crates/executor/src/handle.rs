@@ -1,0 +1,50 @@
+//! What finds a running task again after a crash. Written to `reports/<task>.<attempt>.handle` at launch.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+
+/// A process that cannot be confused with a later one of the same number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The number.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub start_time: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// What finds a task again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "executor")]
+pub enum Handle {
+    /// A process tree on this host.
+    Shell(ShellHandle),
+}
+
+/// A process tree: the task executor leads the session, the task's first process the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShellHandle {
+    /// The task's first process.
+    pub leader: ProcessId,
+    /// The session that the task executor leads.
+    pub session: i32,
+    /// The task's own cgroup (v2), where we may make one.
+    pub cgroup: Option<PathBuf>,
+    /// `NAME=value` of the environment that only this attempt's processes have: finds those that left the group.
+    pub marker: String,
+}
+
+/// What has become of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Something of it still runs.
+    Running,
+    /// It ended, and how is known.
+    Ended(Outcome),
+    /// Nothing of it is left, and how it ended is not known.
+    Gone,
+}

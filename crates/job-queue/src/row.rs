@@ -1,0 +1,306 @@
+//! What the queue keeps: jobs, their tasks, and the lease.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use workflow_model::{Attempt, Cause, Epoch, ExecutorKind, JobId, JobStatus, Nonce, QueueName, TaskIx, TaskStatus};
+
+/// A moment in microseconds since 1970, by the database's clock (SQLite: this host's).
+pub type Micros = i64;
+
+/// A job to be put into a queue.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Made by the client: repeating a submit with the same id is safe.
+    pub id: JobId,
+    /// The queue.
+    pub queue: QueueName,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The validated definition in its canonical JSON (immutable).
+    pub definition: String,
+    /// Its hash.
+    pub hash: String,
+    /// How many tasks it has.
+    pub tasks: u32,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Idempotency key, unique among the jobs of the queue.
+    pub key: Option<String>,
+    /// Higher first.
+    pub priority: i32,
+    /// Not before.
+    pub run_at: Option<Micros>,
+    /// Who submitted it (uid or token), for `@last` and `--mine`.
+    pub submitter: String,
+    /// What the command line adds for this job (environment, timeout, folder of the job files); opaque to the queue.
+    pub settings: String,
+}
+
+/// What a submit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job's id: that of an earlier job if the key was taken by one with the same definition.
+    pub id: JobId,
+    /// Whether this call made it.
+    pub created: bool,
+}
+
+/// A job as lists show it: everything but the definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// The id.
+    pub id: JobId,
+    /// The queue.
+    pub queue: QueueName,
+    /// The name for people.
+    pub name: Option<String>,
+    /// The state.
+    pub status: JobStatus,
+    /// Why it did not succeed.
+    pub cause: Option<Cause>,
+    /// In words.
+    pub message: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// Higher first.
+    pub priority: i32,
+    /// Not before.
+    pub run_at: Option<Micros>,
+    /// Who submitted it.
+    pub submitter: String,
+    /// The definition's hash.
+    pub hash: String,
+    /// How many tasks it has.
+    pub tasks: u32,
+    /// Tasks that are terminal so far, by status, as of the last record.
+    pub counts: Counts,
+    /// When it was submitted.
+    pub created: Micros,
+    /// When a worker first took it in this round.
+    pub started: Option<Micros>,
+    /// When it ended.
+    pub ended: Option<Micros>,
+    /// From 1; grows with each `retry`.
+    pub round: u32,
+    /// The lease's fencing number; 0 = never claimed.
+    pub epoch: Epoch,
+    /// Who has it.
+    pub owner: Option<Owner>,
+    /// When the lease ends.
+    pub lease_until: Option<Micros>,
+    /// A cancel that was asked for.
+    pub cancel: Option<CancelHow>,
+    /// The store its files are in, once known.
+    pub store: Option<String>,
+}
+
+/// Tasks by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Attempts under way.
+    pub running: u32,
+    /// Ended well.
+    pub succeeded: u32,
+    /// Ended badly.
+    pub failed: u32,
+    /// Never started.
+    pub skipped: u32,
+    /// Cancelled.
+    pub cancelled: u32,
+}
+
+/// A worker's place: the slot `<queue><NN>` under one run-dir of one host. A later process in the same slot is the
+/// same owner; that the earlier one is dead is proved by holding the slot's lock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// The host's id.
+    pub host: String,
+    /// The run-dir's id (a hash of its path).
+    pub run_dir: String,
+    /// The slot, e.g. `default00`.
+    pub slot: String,
+}
+
+/// How to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelHow {
+    /// Stop what runs, then run `failure` and `always` tasks... bounded, see the table of states.
+    Cancel,
+    /// Nothing is started any more.
+    Now,
+}
+
+/// What is kept of a task, from its first change of state on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// The task.
+    pub task: TaskIx,
+    /// The state.
+    pub status: TaskStatus,
+    /// The newest attempt's number; 0 = none yet.
+    pub attempt: Attempt,
+    /// Retries spent in this round.
+    pub retries: u32,
+    /// Attempts lost to the infrastructure in this round.
+    pub losses: u32,
+    /// Why it did not succeed (for `waiting` and `retrying`: why the last attempt did not).
+    pub cause: Option<Cause>,
+    /// In words, under 1 kB.
+    pub message: Option<String>,
+    /// The program's return code or 128 + signal, where there is one.
+    pub code: Option<i32>,
+    /// When the newest attempt was launched.
+    pub started: Option<Micros>,
+    /// When the newest attempt ended.
+    pub ended: Option<Micros>,
+    /// When the next attempt may begin (`retrying`).
+    pub retry_at: Option<Micros>,
+    /// The running attempt's process, while there is one.
+    pub attempt_process: Option<AttemptProcess>,
+    /// The intent to stop the running attempt, committed before the stop.
+    pub stopping: Option<StopWhy>,
+}
+
+/// Who runs an attempt: what a later worker needs to adopt it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptProcess {
+    /// The task executor's process number.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot.
+    pub start_time: u64,
+    /// The boot of the host.
+    pub boot_id: String,
+    /// The host.
+    pub host: String,
+    /// What its report must carry.
+    pub nonce: Nonce,
+}
+
+/// Why an attempt is being stopped; its end is mapped by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWhy {
+    /// The worker is shutting down: the task waits again, no retry is spent.
+    Release,
+    /// The task's timeout, seen by the worker (the executor did not enforce it).
+    Timeout,
+    /// The job is being cancelled.
+    Cancel,
+}
+
+/// A worker asks for a job.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The queue.
+    pub queue: QueueName,
+    /// Who asks.
+    pub owner: Owner,
+    /// The executor that the worker has: written down by a queue's first worker, checked ever after.
+    pub executor: ExecutorKind,
+    /// The store that the worker sees, likewise.
+    pub store: String,
+    /// Owners known dead since the caller holds their slots' locks (its own slot among them): their jobs come first.
+    pub dead: Vec<Owner>,
+    /// The lease's length.
+    pub ttl: Duration,
+    /// Whether queued jobs are wanted too, or only those of `dead`.
+    pub fresh: bool,
+}
+
+/// A job that was claimed.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The job, with the new epoch.
+    pub job: JobRow,
+    /// Its definition.
+    pub definition: String,
+    /// What the command line added.
+    pub settings: String,
+    /// Its tasks so far.
+    pub tasks: Vec<TaskRow>,
+    /// Whether another worker had it running before.
+    pub resumed: bool,
+}
+
+/// A new round of a terminal job.
+#[derive(Debug, Clone, Default)]
+pub struct NewRound {
+    /// The round that the caller saw; another = refused.
+    pub seen: u32,
+    /// These tasks wait again (attempt numbers are kept, retries and losses start at 0).
+    pub reset: Vec<TaskIx>,
+    /// A corrected definition (JSON, hash, number of tasks) and, for each of its tasks, the old task whose row it keeps.
+    pub definition: Option<(String, String, u32, Vec<Option<TaskIx>>)>,
+    /// New settings.
+    pub settings: Option<String>,
+    /// The queue to put it in (a `run` job's new reserved queue), if not the old one.
+    pub queue: Option<QueueName>,
+}
+
+/// Which jobs a list shows; all conditions hold, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this queue.
+    pub queue: Option<QueueName>,
+    /// With this name.
+    pub name: Option<String>,
+    /// With all these labels.
+    pub labels: Vec<(String, String)>,
+    /// In one of these states; empty = any.
+    pub states: Vec<JobStatus>,
+    /// Of this submitter.
+    pub submitter: Option<String>,
+    /// With this key.
+    pub key: Option<String>,
+    /// Whose id ends in this text.
+    pub id_suffix: Option<String>,
+    /// At most so many; `None` = all.
+    pub limit: Option<u32>,
+}
+
+/// A queue as `queue ls` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// The name.
+    pub name: QueueName,
+    /// Whether claims are held back.
+    pub paused: bool,
+    /// At most so many jobs of it run at once, over all hosts.
+    pub limit: Option<u32>,
+    /// Written down by its first worker.
+    pub executor: Option<ExecutorKind>,
+    /// Written down by its first worker.
+    pub store: Option<String>,
+    /// Jobs waiting.
+    pub queued: u64,
+    /// Jobs under way.
+    pub running: u64,
+}
+
+/// What a manager's poll found: one query.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Poll {
+    /// Queues that have a job to claim now.
+    pub ready: Vec<QueueName>,
+    /// When the next `run_at` comes, if there is one.
+    pub next: Option<Micros>,
+    /// Cancels asked for among the jobs that this host's workers have.
+    pub cancels: Vec<(JobId, Epoch, CancelHow)>,
+}
+
+/// Which terminal jobs to forget.
+#[derive(Debug, Clone, Default)]
+pub struct Prune {
+    /// Ended before this moment.
+    pub ended_before: Option<Micros>,
+    /// But failed and cancelled ones only when they ended before this one.
+    pub failed_before: Option<Micros>,
+    /// Beyond the newest so many.
+    pub keep: Option<u64>,
+    /// Only say which.
+    pub dry_run: bool,
+}

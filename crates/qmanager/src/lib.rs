@@ -1,0 +1,1 @@
+//! QManager, QWorker, the verbs of the command line, configuration.

@@ -1,0 +1,3 @@
+//! The only automation of this repository.
+
+fn main() {}
