@@ -1,1 +1,3 @@
 //! QManager, QWorker, the verbs of the command line, configuration.
+
+pub mod text;
