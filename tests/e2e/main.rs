@@ -1,1 +1,4 @@
-//! Black-box tests of the programs.
+//! Black-box tests of the programs. One binary: each file beside this one is a module of it.
+
+mod guard;
+mod harness;

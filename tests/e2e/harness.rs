@@ -1,0 +1,358 @@
+//! What every black-box test needs: a host of its own, programs run on it, waiting on conditions, a look at what is
+//! left behind.
+//!
+//! A [`Host`] is a temporary folder with a home in it. Every program that a test starts gets that home and nothing of
+//! the developer's, so tests run side by side. Processes of a host are found by their `HOME`, which tasks inherit too.
+#![expect(dead_code, reason = "the first tests use little of it")]
+
+use std::{
+    ffi::OsStr,
+    fmt, fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal};
+
+/// Longest wait for something that should happen at once; generous, since tests share two cores.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The programs under test.
+pub(crate) const QMANAGER: &str = env!("CARGO_BIN_EXE_qmanager");
+pub(crate) const QWORKER: &str = env!("CARGO_BIN_EXE_qworker");
+pub(crate) const TASK_EXECUTOR: &str = env!("CARGO_BIN_EXE_task-executor");
+
+/// A machine as a test sees it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    folder: tempfile::TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// A program that has ended.
+pub(crate) struct Done {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A program that runs in the background; killed at the end of the test if it still does.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+    reaped: Option<ExitStatus>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("qm").tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("home")).expect("a home");
+        Self { folder, env: Vec::new() }
+    }
+
+    /// A variable for all programs of this host, e.g. `QMANAGER__TASKS__GRACE`.
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A folder for the test's own files; the programs' working directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir().join("home")
+    }
+
+    /// Where the programs keep their state by default.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.home().join(".local/state/qmanager")
+    }
+
+    /// Writes a file below [`Host::dir`], making its folders.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(&path, text).expect("a file written");
+        path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        let path = self.dir().join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// A command with this host's environment, not yet started. No standard input unless the caller gives one.
+    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, program: &str, args: I) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "black-box tests start the programs under test")]
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.dir()).stdin(Stdio::null());
+        command.env_clear().env("HOME", self.home()).env("LANG", "C.UTF-8").env("TZ", "UTC");
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
+        command.env("RUST_BACKTRACE", "1");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs `qmanager ARGS` to its end.
+    pub(crate) fn qmanager<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Done {
+        Done::from(self.command(QMANAGER, args).output().expect("qmanager starts"))
+    }
+
+    /// Runs `task-executor ARGS` to its end.
+    pub(crate) fn task_executor<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Done {
+        Done::from(self.command(TASK_EXECUTOR, args).output().expect("task-executor starts"))
+    }
+
+    /// Runs `qmanager ARGS` with a text on its standard input.
+    pub(crate) fn qmanager_with_stdin(&self, args: &[&str], stdin: &[u8]) -> Done {
+        let mut command = self.command(QMANAGER, args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("qmanager starts");
+        // A program that refuses early may not read all of it: no error of the test.
+        let _unread = child.stdin.take().expect("BUG: stdin was piped").write_all(stdin);
+        Done::from(child.wait_with_output().expect("qmanager ends"))
+    }
+
+    /// Starts `qmanager ARGS` in the background.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Running {
+        Running::start(self, self.command(QMANAGER, args))
+    }
+
+    /// Starts the daemon and waits until it is ready (`start -d` returns, or here: `status` answers).
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let all: Vec<&str> = ["start"].into_iter().chain(args.iter().copied()).collect();
+        let daemon = self.spawn(&all);
+        let ready = || {
+            let done = self.qmanager(["status", "--json"]);
+            let text = done.stdout.lines().next().unwrap_or_default().to_owned();
+            done.code() == 0 && serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|v| has_worker(&v))
+        };
+        until("the daemon serves", ready);
+        daemon
+    }
+
+    /// Submits a workflow; answers the job's id.
+    pub(crate) fn submit(&self, args: &[&str]) -> String {
+        let all: Vec<&str> = ["submit"].into_iter().chain(args.iter().copied()).collect();
+        self.qmanager(all).success().stdout.trim().to_owned()
+    }
+
+    /// Processes that carry this host's home: the programs and everything that tasks started.
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
+        let mark = format!("HOME={}", self.home().display());
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let pids =
+            fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let ours = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|line| line == mark.as_bytes())
+        };
+        let shown = |pid: i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            (pid, String::from_utf8_lossy(&line).replace('\0', " "))
+        };
+        pids.filter(|pid| *pid != own).filter(ours).map(shown).collect()
+    }
+
+    /// Waits until no process of this host is left, then looks for sockets and temporary files in the state folder.
+    pub(crate) fn assert_nothing_left(&self) {
+        until("all processes of the test have ended", || self.processes().is_empty());
+        let mut left = Vec::new();
+        walk(&self.state_dir(), &mut |path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(".ipc") || name.ends_with(".tmp") || name.starts_with(".tmp") {
+                left.push(path.to_path_buf());
+            }
+        });
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            if let Some(pid) = Pid::from_raw(pid) {
+                // It may have ended in between: nothing to do then.
+                let _gone = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+impl Done {
+    /// The exit code; 128+n for signal n.
+    pub(crate) fn code(&self) -> i32 {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code(), code, "unexpected exit code\n{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn success(self) -> Self {
+        self.expect(0)
+    }
+
+    /// Standard output as JSON values, one a line (or one over several lines).
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        let values: Result<Vec<_>, _> = serde_json::Deserializer::from_str(&self.stdout).into_iter().collect();
+        values.unwrap_or_else(|error| panic!("no JSON ({error})\n{self:?}"))
+    }
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+impl Running {
+    fn start(host: &Host, mut command: Command) -> Self {
+        let count = fs::read_dir(host.dir()).expect("the host's folder").count();
+        let file = |name: &str| host.dir().join(format!("{name}.{count}"));
+        let (stdout, stderr) = (file("stdout"), file("stderr"));
+        command.stdout(fs::File::create(&stdout).expect("a file")).stderr(fs::File::create(&stderr).expect("a file"));
+        Self { child: command.spawn().expect("the program starts"), stdout, stderr, reaped: None }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    /// What it has written so far.
+    pub(crate) fn stdout(&self) -> String {
+        lossy(&self.stdout)
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        lossy(&self.stderr)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid()).expect("BUG: a child has a pid");
+        rustix::process::kill_process(pid, signal).expect("the program can be signalled");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        if self.reaped.is_none() {
+            self.reaped = self.child.try_wait().expect("the child can be waited for");
+        }
+        self.reaped.is_none()
+    }
+
+    /// Waits for its end, at most [`DEADLINE`].
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> Done {
+        let deadline = now() + DEADLINE;
+        while self.is_running() {
+            assert!(now() < deadline, "the program does not end\n{}\n{}", self.stdout(), self.stderr());
+            pause();
+        }
+        Done { status: self.reaped.expect("BUG: it has ended"), stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    /// Signals and waits.
+    #[track_caller]
+    pub(crate) fn end(&mut self, signal: Signal) -> Done {
+        self.signal(signal);
+        self.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_running() {
+            // Either it is killed or it has just ended; both are fine.
+            let _gone = self.child.kill();
+            let _status = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}\n{}", self.child.id(), self.stdout(), self.stderr());
+        }
+    }
+}
+
+/// Waits for a condition, at most [`DEADLINE`]: the way tests synchronise.
+#[track_caller]
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(DEADLINE, what, condition);
+}
+
+/// Waits for a condition that must hold within a time of its own.
+#[track_caller]
+pub(crate) fn until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = now() + limit;
+    while !condition() {
+        assert!(now() < deadline, "not within {limit:?}: {what}");
+        pause();
+    }
+}
+
+/// The time, for measuring how long something took.
+#[expect(clippy::disallowed_methods, reason = "deadlines of tests")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// A fixture of the repository, by its path from the root.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("bins has a parent").join(path)
+}
+
+/// Copies a folder of the repository, so that a test may write into it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+/// Between two looks at a condition.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+/// `status --json` of a host lists its workers.
+fn has_worker(status: &serde_json::Value) -> bool {
+    status["workers"].as_array().is_some_and(|workers| !workers.is_empty())
+}
+
+fn lossy(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("the output can be read");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn walk(dir: &Path, each: &mut impl FnMut(&Path)) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        each(&entry.path());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), each);
+        }
+    }
+}
