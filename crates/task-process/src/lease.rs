@@ -1,0 +1,115 @@
+//! Lease files: until when the task executors of a job may go on without hearing of anyone.
+//!
+//! The manager writes `leases/<job>` after each renewal; a task executor reads it when its deadline nears. The clock
+//! is CLOCK_BOOTTIME: it goes on while the host sleeps, and nobody sets it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    time::ClockId,
+};
+use serde::{Deserialize, Serialize};
+use workflow_model::{Epoch, JobId};
+
+use crate::{Error, file};
+
+/// What a lease file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The claim's epoch; a task executor obeys any that is at least its own.
+    pub epoch: Epoch,
+    /// When the lease ends, in microseconds of CLOCK_BOOTTIME: read *before* the renewal was sent, + TTL.
+    pub deadline: u64,
+}
+
+impl Lease {
+    /// Where the lease of a job is kept.
+    #[must_use]
+    pub fn path(run_dir: &Path, job: JobId) -> PathBuf {
+        run_dir.join("leases").join(job.to_string())
+    }
+
+    /// Replaces the file in one step, making its folder if needed.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let body = serde_json::to_vec(self).expect("BUG: two numbers are always JSON");
+        match file::replace(path, &body) {
+            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                file::create_dirs(path.parent().unwrap_or(path))?;
+                file::replace(path, &body)
+            }
+            other => other,
+        }
+    }
+
+    /// Reads it; missing or unreadable is `None`: then the last known deadline stands.
+    #[must_use]
+    pub fn read(path: &Path) -> Option<Self> {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut buffer = [0; 256];
+        let read = loop {
+            match rustix::io::read(&fd, &mut buffer) {
+                Err(Errno::INTR) => {}
+                other => break other.ok()?,
+            }
+        };
+        serde_json::from_slice(&buffer[..read]).ok()
+    }
+
+    /// Removes the file; that it was not there is well.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    pub fn remove(path: &Path) -> Result<(), Error> {
+        file::remove(path)
+    }
+}
+
+/// CLOCK_BOOTTIME in microseconds.
+#[must_use]
+pub fn boottime_now() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+}
+
+/// The deadline of a lease that is renewed now: call it *before* the renewal is sent.
+#[must_use]
+pub fn deadline_in(ttl: Duration) -> u64 {
+    boottime_now().saturating_add(u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_and_read_again_in_a_folder_that_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Lease::path(dir.path(), JobId::generate());
+        assert_eq!(Lease::read(&path), None);
+        for epoch in 1..4 {
+            let lease = Lease { epoch: Epoch(epoch), deadline: deadline_in(Duration::from_secs(60)) };
+            lease.write(&path).unwrap();
+            assert_eq!(Lease::read(&path), Some(lease));
+            std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        }
+        Lease::remove(&path).unwrap();
+    }
+
+    #[test]
+    fn garbage_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for body in [&b""[..], b"{\"epoch\":1", b"\xff\xfe", &[b'7'; 4000]] {
+            std::fs::write(&path, body).unwrap();
+            assert_eq!(Lease::read(&path), None);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A task executor that has its request: waiting for its end, stopping it, adopting one of a dead worker.
+
+use std::sync::Arc;
+
+use executor::ProcessId;
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::{Error, identity, readiness};
+
+/// How a task executor itself ended. Never says how its task ended: that is in the report alone (F05).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With a code of [`crate::exit`].
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// It is not our child: only that it ended is known.
+    Unknown,
+}
+
+/// A task executor at work. Cheap to clone; dropping it leaves the task executor alone.
+#[derive(Debug, Clone)]
+pub struct Running {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: ProcessId,
+    pidfd: AsyncFd<OwnedFd>,
+    is_child: bool,
+}
+
+impl Running {
+    /// Takes hold of a task executor that a dead worker started: `None` if it has ended. A later process of the same
+    /// pid is never taken for it (F08).
+    ///
+    /// # Errors
+    /// The descriptor cannot be opened or registered.
+    pub fn adopt(id: &ProcessId) -> Result<Option<Self>, Error> {
+        let Some(pid) = Pid::from_raw(id.pid).filter(|_| id.pid > 0) else { return Ok(None) };
+        let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(e) => return Err(Error::system("opening a pidfd", e)),
+        };
+        // Checked *after* the descriptor is open: from here on it cannot mean another process.
+        if !identity::is_alive(id) {
+            return Ok(None);
+        }
+        Self::new(id.clone(), pidfd, false).map(Some)
+    }
+
+    pub(crate) fn new(id: ProcessId, pidfd: OwnedFd, is_child: bool) -> Result<Self, Error> {
+        let pidfd =
+            readiness::register(pidfd, Interest::READABLE).map_err(|e| Error::system("registering a pidfd", e))?;
+        Ok(Self { inner: Arc::new(Inner { id, pidfd, is_child }) })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> &ProcessId {
+        &self.inner.id
+    }
+
+    /// Answers when it has ended, and reaps it.
+    pub fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            loop {
+                if let Some(exit) = inner.try_exit() {
+                    return exit;
+                }
+                match inner.pidfd.readable().await {
+                    Ok(mut guard) if inner.try_exit().is_none() => guard.clear_ready(),
+                    Ok(_) => {}
+                    // The runtime is shutting down.
+                    Err(_) => return Exit::Unknown,
+                }
+            }
+        }
+    }
+
+    /// SIGTERM: the first stops the task with grace, the second kills it at once. That it has ended already is well.
+    ///
+    /// # Errors
+    /// We may not signal it.
+    pub fn stop(&self) -> Result<(), Error> {
+        self.inner.signal(Signal::TERM)
+    }
+
+    /// SIGKILL to the task executor *alone*: its task lives on and must be ended by `Executor::stop`.
+    ///
+    /// # Errors
+    /// We may not signal it.
+    pub fn kill(&self) -> Result<(), Error> {
+        self.inner.signal(Signal::KILL)
+    }
+}
+
+impl Inner {
+    fn signal(&self, signal: Signal) -> Result<(), Error> {
+        match rustix::process::pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(e) => Err(Error::system("signalling a task executor", e)),
+        }
+    }
+
+    fn try_exit(&self) -> Option<Exit> {
+        if self.is_child { reap(self.pidfd.get_ref().as_fd()) } else { self.ended().then_some(Exit::Unknown) }
+    }
+
+    fn ended(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
+}
+
+/// Reaps a child that has ended.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    loop {
+        return match rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (_, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Unknown,
+            }),
+            Err(Errno::INTR) => continue,
+            // Reaped already, by another clone of this or because SIGCHLD is ignored.
+            Err(_) => Some(Exit::Unknown),
+        };
+    }
+}
