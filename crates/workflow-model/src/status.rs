@@ -1,15 +1,9 @@
 //! The states of a task and of a job, and the causes of an end that is not success.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
-use crate::id::InvalidId;
-
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum $name { $($(#[$vdoc])* $variant),* }
 
@@ -23,17 +17,19 @@ macro_rules! text_enum {
                 match self { $(Self::$variant => $text),* }
             }
         }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.pad(self.as_str()) }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
         }
-        impl FromStr for $name {
-            type Err = InvalidId;
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                match text { $($text => Ok(Self::$variant),)* _ => Err(InvalidId::new($what, text, "is not known")) }
+        impl std::str::FromStr for $name {
+            type Err = crate::InvalidId;
+            fn from_str(text: &str) -> Result<Self, crate::InvalidId> {
+                match text { $($text => Ok(Self::$variant),)* _ => Err(crate::InvalidId::new($what, text, "is not known")) }
             }
         }
     };
 }
+
+pub(crate) use text_enum;
 
 text_enum! {
     /// A task's state. `waiting -> running -> succeeded | failed | cancelled`, `waiting -> skipped | cancelled`,

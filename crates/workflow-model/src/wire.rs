@@ -1,0 +1,474 @@
+//! The file's schema as types: what serde decodes when nothing is wrong, and what the JSON Schema is generated from.
+//!
+//! Strict: null, unknown and duplicate keys are errors. Errors here say little: on any of them the file is read again by
+//! the slow way, which finds all problems with their places.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
+
+/// A key that may be absent but not null.
+#[derive(Debug)]
+pub(crate) struct Opt<T>(pub(crate) Option<T>);
+
+impl<T> Default for Opt<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Opt<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Opt<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A text; numbers and booleans count as written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+// Floats are missing: their text is lost here, so they are left to the slow way.
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(if value { "true" } else { "false" })))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+}
+
+impl JsonSchema for Text<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
+/// A duration with its unit, like 30s or 1h30m.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawDuration<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+impl JsonSchema for RawDuration<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^([0-9]+(\.[0-9]+)?d)?([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?$",
+            "minLength": 2,
+            "examples": ["30s", "1h30m"],
+        })
+    }
+}
+
+/// A size with its unit, like 500M or 4Gi.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawSize<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+impl JsonSchema for RawSize<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^[0-9]+(\.[0-9]+)?(B|[kKMGTP]i?B?)$",
+            "examples": ["500M", "4Gi"],
+        })
+    }
+}
+
+/// A mapping in the order of the file; a repeated key is an error.
+#[derive(Debug)]
+pub(crate) struct Pairs<'a, T>(pub(crate) Vec<(Cow<'a, str>, T)>);
+
+impl<T> Default for Pairs<'_, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Pairs<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
+            type Value = Pairs<'de, T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs: Vec<(Cow<'de, str>, T)> = Vec::new();
+                while let Some(Text(key)) = map.next_key()? {
+                    pairs.push((key, map.next_value()?));
+                }
+                let mut keys: Vec<&str> = pairs.iter().map(|(key, _)| &**key).collect();
+                keys.sort_unstable();
+                if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+                    return Err(de::Error::custom("a key stands twice"));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Pairs<'_, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "additionalProperties": generator.subschema_for::<T>()})
+    }
+}
+
+/// `{secret: NAME}`: the value of a secret, resolved when the task is launched.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Secret<'a> {
+    /// The secret's name.
+    pub(crate) secret: Text<'a>,
+}
+
+/// `{file: PATH}`: a job file.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct JobFile<'a> {
+    /// Relative to the job files.
+    pub(crate) file: Text<'a>,
+}
+
+/// A text or a mapping of one kind.
+macro_rules! text_or_mapping {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident($key:literal, $map:ident)),+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, JsonSchema)]
+        #[schemars(untagged)]
+        pub(crate) enum $name<'a> {
+            /// As written in the file.
+            Text(Text<'a>),
+            $(
+                $variant($map<'a>)
+            ),+
+        }
+
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Either;
+                impl<'de> Visitor<'de> for Either {
+                    type Value = $name<'de>;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a text or a mapping")
+                    }
+                    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                        TextVisitor.visit_borrowed_str(text).map($name::Text)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                        TextVisitor.visit_str(text).map($name::Text)
+                    }
+                    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                        TextVisitor.visit_bool(value).map($name::Text)
+                    }
+                    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                        TextVisitor.visit_u64(value).map($name::Text)
+                    }
+                    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                        TextVisitor.visit_i64(value).map($name::Text)
+                    }
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                        let key: Option<Text<'de>> = map.next_key()?;
+                        let value = match key.as_ref().map(|key| &*key.0) {
+                            $(Some($key) => {
+                                let text: Text<'de> = map.next_value()?;
+                                $name::$variant(text_or_mapping!(@make $map text))
+                            })+
+                            _ => return Err(de::Error::custom("not a key of this mapping")),
+                        };
+                        match map.next_key::<Text<'de>>()? {
+                            None => Ok(value),
+                            Some(_) => Err(de::Error::custom("too many keys")),
+                        }
+                    }
+                }
+                deserializer.deserialize_any(Either)
+            }
+        }
+    };
+    (@make Secret $text:ident) => { Secret { secret: $text } };
+    (@make JobFile $text:ident) => { JobFile { file: $text } };
+}
+
+text_or_mapping! {
+    /// An environment variable's value.
+    RawValue { Secret("secret", Secret) }
+}
+
+text_or_mapping! {
+    /// Standard input: a text, a job file or a secret.
+    RawInput { File("file", JobFile), Secret("secret", Secret) }
+}
+
+/// A text for the shell, or a list: the whole argv, no shell.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum RawCommand<'a> {
+    /// Run by `params.shell`, by default `/bin/sh -ec`.
+    Line(Text<'a>),
+    /// The program and its arguments.
+    Argv(#[schemars(length(min = 1))] Vec<Text<'a>>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawCommand<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawCommand<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                TextVisitor.visit_borrowed_str(text).map(RawCommand::Line)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                TextVisitor.visit_str(text).map(RawCommand::Line)
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                TextVisitor.visit_bool(value).map(RawCommand::Line)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut argv = Vec::new();
+                while let Some(argument) = seq.next_element()? {
+                    argv.push(argument);
+                }
+                Ok(RawCommand::Argv(argv))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Retries after the first attempt: a number, or a mapping.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum RawRetry<'a> {
+    /// How many.
+    Max(u32),
+    /// How many, and how far apart.
+    Full(RetryFields<'a>),
+}
+
+/// Retries after the first attempt.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryFields<'a> {
+    /// Retries after the first attempt.
+    pub(crate) max: u32,
+    /// Before the first retry; doubles with each, to at most 1h. Default: 1s.
+    #[serde(borrow, default)]
+    pub(crate) backoff: Opt<RawDuration<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawRetry<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawRetry<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a mapping")
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                u32::try_from(value).map(RawRetry::Max).map_err(E::custom)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                RetryFields::deserialize(de::value::MapAccessDeserializer::new(map)).map(RawRetry::Full)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// When a task starts.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawWhen {
+    /// None of its ancestors failed (the default).
+    Success,
+    /// At least one of its ancestors failed.
+    Failure,
+    /// In any case, once its ancestors have ended.
+    Always,
+}
+
+/// A task definition.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("patternProperties" = {"^x-": {"description": "An annotation; ignored."}}))]
+pub(crate) struct RawTask<'a> {
+    /// Unique within the workflow; 1 to 256 printable characters.
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    /// Names of the tasks that must have ended before.
+    #[serde(borrow, default)]
+    pub(crate) depends: Vec<Text<'a>>,
+    /// What its ancestors must have done for it to start. Default: success.
+    #[serde(default)]
+    pub(crate) when: Opt<RawWhen>,
+    /// Retries after the first attempt. Default: none.
+    #[serde(borrow, default)]
+    pub(crate) retry: Opt<RawRetry<'a>>,
+    /// Ends an attempt that runs longer. Default: none.
+    #[serde(borrow, default)]
+    pub(crate) timeout: Opt<RawDuration<'a>>,
+    /// Its failure counts as success for its descendants and for the job.
+    #[serde(default)]
+    pub(crate) allow_failure: bool,
+    /// Tasks of one group are shown as one row.
+    #[serde(borrow, default)]
+    pub(crate) group: Opt<Text<'a>>,
+    /// For people.
+    #[serde(borrow, default)]
+    pub(crate) description: Opt<Text<'a>>,
+    /// What to run; without it the task is a join: it runs nothing and succeeds.
+    #[serde(borrow, default)]
+    pub(crate) params: Opt<RawParams<'a>>,
+}
+
+/// What an executor needs to run the task.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawParams<'a> {
+    /// What to run. Without it: the image's default.
+    #[serde(borrow, default)]
+    pub(crate) command: Opt<RawCommand<'a>>,
+    /// What runs a command that is a text. Default: [/bin/sh, -ec].
+    #[serde(borrow, default)]
+    pub(crate) shell: Opt<Vec<Text<'a>>>,
+    /// The container image (docker, kube).
+    #[serde(borrow, default)]
+    pub(crate) image: Opt<Text<'a>>,
+    /// Environment variables. Names beginning with QM_ are reserved.
+    #[serde(borrow, default)]
+    pub(crate) env: Pairs<'a, RawValue<'a>>,
+    /// Standard input. Default: nothing.
+    #[serde(borrow, default)]
+    pub(crate) stdin: Opt<RawInput<'a>>,
+    /// Standard output becomes this job file on success.
+    #[serde(borrow, default)]
+    pub(crate) stdout: Opt<Text<'a>>,
+    /// SRC:DST or SRC:DST:ro; SRC is a volume's name of the host's configuration, or an absolute path.
+    #[serde(borrow, default)]
+    pub(crate) volumes: Vec<Text<'a>>,
+    /// Relative to the job files. Default: the job files.
+    #[serde(borrow, default)]
+    pub(crate) workdir: Opt<Text<'a>>,
+    /// What it may use.
+    #[serde(borrow, default)]
+    pub(crate) resources: Opt<RawResources<'a>>,
+    /// api: a URL, or a configured name.
+    #[serde(borrow, default)]
+    pub(crate) endpoint: Opt<Text<'a>>,
+    /// api: the HTTP method.
+    #[serde(borrow, default)]
+    pub(crate) method: Opt<Text<'a>>,
+    /// api: HTTP headers.
+    #[serde(borrow, default)]
+    pub(crate) headers: Pairs<'a, RawValue<'a>>,
+    /// api: the body of the task's request.
+    #[serde(default)]
+    pub(crate) body: Opt<Body>,
+}
+
+/// Any value but null.
+#[derive(Debug)]
+pub(crate) struct Body(pub(crate) serde_json::Value);
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match crate::body::value(deserializer)? {
+            serde_json::Value::Null => Err(de::Error::custom("null")),
+            value => Ok(Self(value)),
+        }
+    }
+}
+
+impl JsonSchema for Body {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Body".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean", "array", "object"]})
+    }
+}
+
+/// What a task may use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawResources<'a> {
+    /// CPUs, like 2 or 0.5.
+    #[serde(default)]
+    #[schemars(range(max = 100_000.0), extend("exclusiveMinimum" = 0))]
+    pub(crate) cpus: Opt<f64>,
+    /// Memory, like 500M or 4Gi.
+    #[serde(borrow, default)]
+    pub(crate) memory: Opt<RawSize<'a>>,
+}
