@@ -1,0 +1,114 @@
+//! Verbs that change: `cancel`, `retry`, `queue`, `prune`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Cancel jobs: by name, or all that a filter finds.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CancelArgs {
+    /// The jobs
+    #[arg(value_name = "JOB", required_unless_present_any = ["label", "state", "name"],
+          conflicts_with_all = ["label", "state", "name"])]
+    pub jobs: Vec<String>,
+    /// Start nothing any more, not even `when: always` tasks
+    #[arg(long)]
+    pub now: bool,
+    /// All with this name
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub name: Option<String>,
+    /// All with this label
+    #[arg(long, value_name = "K=V")]
+    pub label: Vec<String>,
+    /// All in this state
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    pub state: Vec<String>,
+    /// Yes, all that the filter finds
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Run parts of an ended job again, in a new round. Prints what it will run.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RetryArgs {
+    /// The job
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Failed, cancelled and skipped tasks, and what follows from them (the default)
+    #[arg(long, conflicts_with_all = ["from", "only", "all"])]
+    pub failed: bool,
+    /// This task and all that follow from it
+    #[arg(long, value_name = "TASK", allow_hyphen_values = true, conflicts_with_all = ["only", "all"])]
+    pub from: Vec<String>,
+    /// This task alone
+    #[arg(long, value_name = "TASK", allow_hyphen_values = true, conflicts_with = "all")]
+    pub only: Vec<String>,
+    /// Every task
+    #[arg(long)]
+    pub all: bool,
+    /// With a corrected definition; unchanged tasks that succeeded stay so
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
+    /// Set a variable for every task of this round
+    #[arg(long, value_name = "K=V")]
+    pub env: Vec<String>,
+    /// Only say what would run
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Look at and steer queues.
+#[derive(Debug, Clone, Args)]
+pub struct QueueArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: QueueVerb,
+}
+
+/// What to do with queues.
+#[derive(Debug, Clone, Subcommand)]
+pub enum QueueVerb {
+    /// List them
+    Ls {
+        /// Only this one
+        #[arg(value_name = "Q")]
+        queue: Option<String>,
+    },
+    /// Start no more jobs of a queue; those that run go on
+    Pause {
+        /// The queue [default: that of --qname]
+        #[arg(value_name = "Q")]
+        queue: Option<String>,
+    },
+    /// Start jobs of a queue again
+    Resume {
+        /// The queue [default: that of --qname]
+        #[arg(value_name = "Q")]
+        queue: Option<String>,
+    },
+    /// Limit how many jobs of a queue run at once, over all hosts
+    Limit {
+        /// How many; none = no limit
+        #[arg(value_name = "N|none")]
+        limit: String,
+        /// The queue [default: that of --qname]
+        #[arg(value_name = "Q")]
+        queue: Option<String>,
+    },
+    /// Bring the database to this version's form
+    Migrate,
+}
+
+/// Forget ended jobs and remove their folders. A folder of yours is never removed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PruneArgs {
+    /// Only those that ended longer ago than this [default: the configuration's jobfiles.keep]
+    #[arg(long, value_name = "D")]
+    pub older_than: Option<String>,
+    /// Keep the newest so many
+    #[arg(long, value_name = "N")]
+    pub keep: Option<u64>,
+    /// Only say which
+    #[arg(long)]
+    pub dry_run: bool,
+}
