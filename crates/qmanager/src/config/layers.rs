@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -304,7 +303,7 @@ fn explain(message: &str) -> (String, Option<String>) {
     let key = parts.next().unwrap_or_default();
     // `a`, `b` or `c`: every second part behind the first is a name.
     let known: Vec<&str> = parts.skip(1).step_by(2).collect();
-    let hint = match workflow_model::suggest(key, known.iter().copied()) {
+    let hint = match crate::select::nearest(key, known.iter().copied()) {
         Some(best) => format!("did you mean `{best}`?"),
         None if known.is_empty() => "no key is known here".into(),
         None => format!("known here: {}", known.join(", ")),
@@ -329,10 +328,4 @@ impl<'a> Lines<'a> {
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         (line, column)
     }
-}
-
-/// Whether a variable would be read as configuration.
-#[must_use]
-pub(super) fn is_ours(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with(PREFIX))
 }

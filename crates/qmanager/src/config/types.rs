@@ -1,6 +1,9 @@
 //! The configuration's form: what `qmanager.toml` may hold.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use workflow_model::{ExecutorKind, QueueName};
@@ -29,6 +32,26 @@ pub struct Config {
     pub volumes: toml::Table,
     /// Where secrets are.
     pub secrets: toml::Table,
+}
+
+impl Config {
+    /// The queue's URL.
+    #[must_use]
+    pub fn db_url(&self) -> &str {
+        self.db.url.as_deref().unwrap_or_default()
+    }
+
+    /// The job-file store's URL.
+    #[must_use]
+    pub fn store(&self) -> &str {
+        self.jobfiles.url.as_deref().unwrap_or_default()
+    }
+
+    /// The state-dir.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.state_dir.as_deref().unwrap_or(Path::new("/"))
+    }
 }
 
 /// Where the queues live.

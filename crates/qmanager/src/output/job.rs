@@ -1,0 +1,154 @@
+//! Jobs and tasks as `--json` shows them. Fields are added, never changed.
+
+use std::collections::BTreeMap;
+
+use job_queue::{CancelHow, Counts, JobRow, Micros, TaskRow};
+use serde::Serialize;
+use workflow_model::{Attempt, Cause, JobId, JobStatus, QueueName, TaskIx, TaskStatus};
+
+use super::{JSON_VERSION, clock::rfc3339};
+
+/// A job.
+#[derive(Debug, Serialize)]
+pub struct JobView<'a> {
+    /// [`JSON_VERSION`].
+    pub v: u16,
+    /// The id.
+    pub id: JobId,
+    /// The queue.
+    pub queue: &'a QueueName,
+    /// The name for people.
+    pub name: Option<&'a str>,
+    /// The state.
+    pub status: JobStatus,
+    /// Why it did not succeed.
+    pub cause: Option<Cause>,
+    /// In words.
+    pub message: Option<&'a str>,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The idempotency key.
+    pub key: Option<&'a str>,
+    /// Higher first.
+    pub priority: i32,
+    /// Not before.
+    pub run_at: Option<String>,
+    /// Who submitted it.
+    pub submitter: &'a str,
+    /// The definition's hash.
+    pub hash: &'a str,
+    /// How many tasks it has.
+    pub tasks: u32,
+    /// Tasks by what became of them.
+    pub counts: Counts,
+    /// When it was submitted.
+    pub created: String,
+    /// When a worker first took it in this round.
+    pub started: Option<String>,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// From 1.
+    pub round: u32,
+    /// Who has it: host and slot.
+    pub worker: Option<WorkerView<'a>>,
+    /// A cancel that was asked for.
+    pub cancel: Option<CancelHow>,
+}
+
+/// Who has a job.
+#[derive(Debug, Serialize)]
+pub struct WorkerView<'a> {
+    /// The host's id.
+    pub host: &'a str,
+    /// `<queue><NN>`.
+    pub slot: &'a str,
+}
+
+impl<'a> JobView<'a> {
+    /// A row of the queue.
+    #[must_use]
+    pub fn new(row: &'a JobRow) -> Self {
+        let time = |moment: Option<Micros>| moment.map(rfc3339);
+        Self {
+            v: JSON_VERSION,
+            id: row.id,
+            queue: &row.queue,
+            name: row.name.as_deref(),
+            status: row.status,
+            cause: row.cause,
+            message: row.message.as_deref(),
+            labels: &row.labels,
+            key: row.key.as_deref(),
+            priority: row.priority,
+            run_at: time(row.run_at),
+            submitter: &row.submitter,
+            hash: &row.hash,
+            tasks: row.tasks,
+            counts: row.counts,
+            created: rfc3339(row.created),
+            started: time(row.started),
+            ended: time(row.ended),
+            round: row.round,
+            worker: row.owner.as_ref().map(|owner| WorkerView { host: &owner.host, slot: &owner.slot }),
+            cancel: row.cancel,
+        }
+    }
+}
+
+/// A task of a job.
+#[derive(Debug, Serialize)]
+pub struct TaskView<'a> {
+    /// The task's index.
+    pub task: TaskIx,
+    /// Its name.
+    pub name: &'a str,
+    /// The state.
+    pub status: TaskStatus,
+    /// The newest attempt; 0 = none yet.
+    pub attempt: Attempt,
+    /// Retries spent in this round.
+    pub retries: u32,
+    /// Attempts lost to the infrastructure in this round.
+    pub losses: u32,
+    /// Why it did not succeed.
+    pub cause: Option<Cause>,
+    /// In words.
+    pub message: Option<&'a str>,
+    /// The program's return code or 128 + signal.
+    pub code: Option<i32>,
+    /// When the newest attempt was launched.
+    pub started: Option<String>,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// When the next attempt may begin.
+    pub retry_at: Option<String>,
+    /// Where it runs.
+    pub host: Option<&'a str>,
+    /// The task executor's process there.
+    pub pid: Option<i32>,
+}
+
+impl<'a> TaskView<'a> {
+    /// A task with its row, if it has one.
+    #[must_use]
+    pub fn new(task: TaskIx, name: &'a str, row: Option<&'a TaskRow>) -> Self {
+        let time = |moment: Option<Micros>| moment.map(rfc3339);
+        let process = row.and_then(|row| row.attempt_process.as_ref());
+        Self {
+            task,
+            name,
+            status: row.map_or(TaskStatus::Waiting, |row| row.status),
+            attempt: row.map_or(Attempt(0), |row| row.attempt),
+            retries: row.map_or(0, |row| row.retries),
+            losses: row.map_or(0, |row| row.losses),
+            cause: row.and_then(|row| row.cause),
+            message: row.and_then(|row| row.message.as_deref()),
+            code: row.and_then(|row| row.code),
+            started: time(row.and_then(|row| row.started)),
+            ended: time(row.and_then(|row| row.ended)),
+            retry_at: time(row.and_then(|row| row.retry_at)),
+            host: process.map(|process| process.host.as_str()),
+            pid: process.map(|process| process.pid),
+        }
+    }
+}
