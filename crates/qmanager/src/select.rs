@@ -71,7 +71,9 @@ impl JobSelector {
             Self::LastNamed(name) => {
                 Error::not_found(format!("you have submitted no job of the name {:?}{within}", safe(name))).hint(list)
             }
-            Self::Key(key) => Error::not_found(format!("there is no job with the key {:?}{within}", safe(key))).hint(list),
+            Self::Key(key) => {
+                Error::not_found(format!("there is no job with the key {:?}{within}", safe(key))).hint(list)
+            }
         }
     }
 
@@ -96,8 +98,10 @@ impl FromStr for JobSelector {
                 None if special == "last" => Ok(Self::Last),
                 Some(("last", name)) if !name.is_empty() => Ok(Self::LastNamed(name.into())),
                 Some(("key", key)) if !key.is_empty() => Ok(Self::Key(key.into())),
-                _ => Err(Error::usage(format!("{:?} names no job", safe(text)))
-                    .hint("write @last, @last:NAME or @key:KEY")),
+                _ => {
+                    Err(Error::usage(format!("{:?} names no job", safe(text)))
+                        .hint("write @last, @last:NAME or @key:KEY"))
+                }
             };
         }
         let lower = text.to_ascii_lowercase();
@@ -162,7 +166,8 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 #[must_use]
 pub fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A look at every name of a graph of a million would take longer than the verb.
-    let best = names.take(50_000).map(|name| (strsim::jaro_winkler(text, name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best =
+        names.take(50_000).map(|name| (strsim::jaro_winkler(text, name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(score, _)| *score > 0.8).map(|(_, name)| name)
 }
 

@@ -72,4 +72,3 @@ impl Environment {
         Some(base.join("qmanager/qmanager.toml"))
     }
 }
-

@@ -218,7 +218,9 @@ fn from_environment(environment: &Environment, directory: &Path) -> Result<Vec<L
         let typed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
         let text = Value::String(value.to_owned());
         let checked = match typed {
-            Some(typed) => check_value(&segments, typed).or_else(|error| check_value(&segments, text).map_err(|_| error)),
+            Some(typed) => {
+                check_value(&segments, typed).or_else(|error| check_value(&segments, text).map_err(|_| error))
+            }
             None => check_value(&segments, text),
         };
         let mut table = checked.map_err(|error| {
@@ -234,7 +236,8 @@ fn from_environment(environment: &Environment, directory: &Path) -> Result<Vec<L
 /// `DB__URL` -> `db.url`; the names of variables for tasks keep their case.
 fn segments(key: &str) -> Vec<String> {
     let mut segments: Vec<String> = key.splitn(3, "__").map(str::to_owned).collect();
-    let env = segments.len() == 3 && segments[0].eq_ignore_ascii_case("tasks") && segments[1].eq_ignore_ascii_case("env");
+    let env =
+        segments.len() == 3 && segments[0].eq_ignore_ascii_case("tasks") && segments[1].eq_ignore_ascii_case("env");
     if env {
         return vec!["tasks".into(), "env".into(), segments.remove(2)];
     }
@@ -270,9 +273,10 @@ fn from_flags(overrides: &Overrides) -> Result<Vec<Layer>, Error> {
 
 fn flag(flag: &'static str, path: &[&str], value: String) -> Layer {
     let (first, rest) = path.split_first().expect("BUG: a flag without a key");
-    let inner = rest.iter().rev().fold(Value::String(value), |value, name| {
-        Value::Table(Table::from_iter([((*name).to_owned(), value)]))
-    });
+    let inner = rest
+        .iter()
+        .rev()
+        .fold(Value::String(value), |value, name| Value::Table(Table::from_iter([((*name).to_owned(), value)])));
     Layer {
         table: Table::from_iter([((*first).to_owned(), inner)]),
         origins: BTreeMap::from([(path.join("."), Origin::Flag(flag))]),

@@ -84,7 +84,8 @@ fn wrong_files_say_where_and_what_to_write() {
     ] {
         let folder = Place::new();
         folder.file(USER, text);
-        let Err(Error::Invalid { place, what: found, hint: found_hint }) = folder.read(&[], Overrides::default()) else {
+        let Err(Error::Invalid { place, what: found, hint: found_hint }) = folder.read(&[], Overrides::default())
+        else {
             panic!("{text:?} is accepted");
         };
         assert!(place.ends_with(place_end), "{text:?}: {place}");

@@ -62,7 +62,11 @@ impl Loaded {
         for (i, pool) in self.config.workers.iter().enumerate() {
             let name = pool.qname.as_str();
             if name.starts_with("run-") {
-                return Err(self.wrong("workers", format!("{name:?} is reserved for `qmanager run`"), "choose another qname"));
+                return Err(self.wrong(
+                    "workers",
+                    format!("{name:?} is reserved for `qmanager run`"),
+                    "choose another qname",
+                ));
             }
             if self.config.workers[..i].iter().any(|other| other.qname == pool.qname) {
                 return Err(self.wrong(
