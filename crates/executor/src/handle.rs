@@ -1,6 +1,6 @@
 //! What finds a running task again after a crash. Written to `reports/<task>.<attempt>.handle` at launch.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +30,15 @@ pub enum Handle {
 pub struct ShellHandle {
     /// The task's first process.
     pub leader: ProcessId,
-    /// The session that the task executor leads.
+    /// The session that the task executor leads; 0 = it leads none (started from a shell with job control).
     pub session: i32,
     /// The task's own cgroup (v2), where we may make one.
     pub cgroup: Option<PathBuf>,
     /// `NAME=value` of the environment that only this attempt's processes have: finds those that left the group.
     pub marker: String,
+    /// Between TERM and KILL.
+    #[serde(default)]
+    pub grace: Duration,
 }
 
 /// What has become of a task.

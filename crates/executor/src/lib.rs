@@ -6,8 +6,14 @@
 //! The futures of an executor need no runtime when the executor itself needs none: `executor-shell` blocks in `poll`
 //! on the descriptors it is given, so that a task executor for shell is a small program without threads.
 
+pub mod beneath;
+mod capture;
 mod handle;
+pub mod inherited;
+mod log_file;
 mod outcome;
+mod publish;
+mod redact;
 mod shutdown;
 mod spec;
 
@@ -16,10 +22,13 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
+pub use capture::{Capture, Captured};
 pub use handle::{Condition, Handle, ProcessId, ShellHandle};
 pub use outcome::{Ending, Outcome};
+pub use pollster::block_on;
+pub use redact::{MASK, Redactor};
 pub use shutdown::{Control, Shutdown};
-pub use spec::{Resources, Stdin, TaskSpec, Volume};
+pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};
 
 /// Where what a task writes goes. Implemented by the capture of this crate; executors only push bytes into it.
 pub trait Sink: Send {

@@ -4,6 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+/// Between TERM and KILL, unless `[tasks] grace` says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// Bytes kept of each stream, unless `[tasks] log_limit` says otherwise.
+pub const DEFAULT_LOG_LIMIT: u64 = 64 << 20;
+
 /// One task, ready to run.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -41,12 +47,52 @@ pub struct TaskSpec {
     pub no_new_privs: bool,
     /// `NAME=value` that marks all processes of this attempt.
     pub marker: String,
+    /// Put the task in a cgroup of its own, where this process may make one (shell).
+    #[serde(default)]
+    pub cgroup: bool,
+}
+
+impl Default for TaskSpec {
+    /// A task without a command, in the folder `/`, without limits but the default ones: to be filled in.
+    fn default() -> Self {
+        Self {
+            argv: None,
+            image: None,
+            env: Vec::new(),
+            stdin: Stdin::Null,
+            stdout: None,
+            volumes: Vec::new(),
+            job_files: PathBuf::from("/"),
+            workdir: String::new(),
+            resources: Resources::default(),
+            timeout: None,
+            grace: DEFAULT_GRACE,
+            log_limit: DEFAULT_LOG_LIMIT,
+            redact: Vec::new(),
+            run_as: None,
+            rlimits: Vec::new(),
+            no_new_privs: false,
+            marker: String::new(),
+            cgroup: false,
+        }
+    }
 }
 
 impl std::fmt::Debug for TaskSpec {
     // By hand: environment, stdin and secrets must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskSpec").field("image", &self.image).field("marker", &self.marker).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Stdin {
+    // By hand: the text may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::File(path) => write!(f, "File({path:?})"),
+        }
     }
 }
 

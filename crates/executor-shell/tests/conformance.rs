@@ -1,0 +1,3 @@
+//! The shell executor under the suite that every executor runs.
+
+fn main() {}

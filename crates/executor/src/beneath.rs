@@ -1,0 +1,83 @@
+//! Paths that a workflow names are paths of the job files: relative, without `..`, and not leading out by a link.
+
+use std::{
+    fs::{self, File},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::capture::describe;
+
+/// Whether `path` may name something of the job files, as it is written.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn check_relative(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        Err("is empty")
+    } else if path.starts_with('/') {
+        Err("is absolute: write it relative to the job files")
+    } else if path.contains('\0') {
+        Err("has a NUL character")
+    } else if path.split('/').any(|part| part == "..") {
+        Err("has `..` in it: job files are named from their own folder")
+    } else {
+        Ok(())
+    }
+}
+
+/// Opens a job file for reading.
+///
+/// # Errors
+/// Why that cannot be, as the end of a sentence; also if a link leads out of the job files.
+pub fn open_file(job_files: &Path, relative: &str) -> Result<File, String> {
+    check_relative(relative)?;
+    open(job_files, relative, OFlags::RDONLY).map(File::from)
+}
+
+/// The path of a folder of the job files (`""` = themselves).
+///
+/// # Errors
+/// Why that cannot be, as the end of a sentence; also if a link leads out of the job files.
+pub fn folder(job_files: &Path, relative: &str) -> Result<PathBuf, String> {
+    let relative = relative.trim_matches('/');
+    if relative.is_empty() || relative == "." {
+        return Ok(job_files.to_path_buf());
+    }
+    check_relative(relative)?;
+    open(job_files, relative, OFlags::PATH | OFlags::DIRECTORY)?;
+    Ok(job_files.join(relative))
+}
+
+/// As [`folder`], but makes what is missing.
+///
+/// # Errors
+/// As [`folder`], and when it cannot be made.
+pub fn make_folder(job_files: &Path, relative: &str) -> Result<PathBuf, String> {
+    let mut so_far = String::new();
+    for part in relative.split('/').filter(|part| !part.is_empty()) {
+        if !so_far.is_empty() {
+            so_far.push('/');
+        }
+        so_far.push_str(part);
+        check_relative(&so_far)?;
+        match fs::create_dir(job_files.join(&so_far)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(describe(&error)),
+            _ => folder(job_files, &so_far)?,
+        };
+    }
+    Ok(job_files.join(so_far))
+}
+
+fn open(job_files: &Path, relative: &str, flags: OFlags) -> Result<OwnedFd, String> {
+    let in_words = |error: rustix::io::Errno| match error {
+        rustix::io::Errno::XDEV => "leads out of the job files by a link".to_owned(),
+        other => describe(&other.into()),
+    };
+    let flags = flags | OFlags::CLOEXEC;
+    let root = rustix::fs::open(job_files, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| format!("the job files {} cannot be opened: {}", job_files.display(), in_words(error)))?;
+    rustix::fs::openat2(&root, relative, flags, Mode::empty(), ResolveFlags::BENEATH).map_err(in_words)
+}
