@@ -3,9 +3,10 @@
 use std::{
     ffi::OsStr,
     fmt::Write as _,
+    fs::File,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +16,24 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) struct Cmd {
     inner: Command,
     shown: String,
+}
+
+/// A program that runs while we do something else.
+#[derive(Debug)]
+pub(crate) struct Background(Child);
+
+impl Background {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    pub(crate) fn wait(mut self) -> bool {
+        self.0.wait().is_ok_and(|status| status.success())
+    }
 }
 
 impl Cmd {
@@ -54,6 +73,29 @@ impl Cmd {
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.inner.current_dir(dir);
         self
+    }
+
+    /// Nothing of our environment but the path.
+    pub(crate) fn clean_env(mut self) -> Self {
+        self.inner.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
+        self
+    }
+
+    pub(crate) fn without_stdin(mut self) -> Self {
+        self.inner.stdin(Stdio::null());
+        self
+    }
+
+    /// Throws standard output away and keeps standard error in a file.
+    pub(crate) fn quiet(mut self, errors: &Path) -> Result<Self> {
+        let file = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
+        self.inner.stdout(Stdio::null()).stderr(file);
+        Ok(self)
+    }
+
+    /// Starts it and goes on.
+    pub(crate) fn background(mut self) -> Result<Background> {
+        Ok(Background(self.inner.spawn().with_context(|| format!("cannot run `{}`", self.shown))?))
     }
 
     /// Replaces this process, so that signals and the exit code are the program's own.

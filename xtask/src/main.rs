@@ -1,6 +1,7 @@
 //! The only automation of this repository: `cargo xtask VERB`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "xtask is a program that talks to a person")]
 
+mod bench;
 mod command;
 mod layers;
 mod links;
@@ -22,6 +23,7 @@ cargo xtask VERB
   run [--release] FILE [ARG..]  build the programs, then `qmanager run FILE ARG..`
   test                          everything: fmt, clippy, layers, tidy, deny, docs, all tests, the examples
   ci                            the same with CI=true: nothing may be skipped
+  bench [..]                    speed against the budgets of docs/performance.md (`bench --help`)
   layers                        which crate may use which (ARCHITECTURE.md)
   tidy                          house rules that no compiler checks, links of the documentation
   deny                          licences, bans, sources (cargo-deny)
@@ -46,6 +48,7 @@ fn dispatch() -> Result<ExitCode> {
         "run" => run::run(&workspace, &rest),
         "test" => no_args(&rest).and_then(|()| suite::test(&workspace, suite::in_ci())),
         "ci" => no_args(&rest).and_then(|()| suite::test(&workspace, true)),
+        "bench" => bench::bench(&workspace, &rest),
         "layers" => Ok(report("layers", &layers::check(&workspace)?)),
         "tidy" => Ok(report("tidy", &tidy::check(&workspace)?)),
         "deny" => suite::deny_only(&workspace),
