@@ -1,0 +1,168 @@
+//! Where things are on this host: state-dir, run-dir, and the names inside them (design: Folders).
+
+use std::{
+    fs, io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use workflow_model::{JobId, QueueName};
+
+/// `sun_path` holds 108 bytes with the closing zero.
+const SOCKET_PATH_MAX: usize = 107;
+/// The longest `/<qname><NN>.ipc`: a queue name has at most 32 characters, a worker number at most 4 digits.
+const SOCKET_NAME_MAX: usize = 1 + 32 + 4 + 4;
+
+/// The folders of one state-dir. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    state_dir: PathBuf,
+    run_dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout of a state-dir. The run-dir is `<state-dir>/run`, or a folder under `temp` named by uid and hash
+    /// when sockets in there would have paths over 107 bytes.
+    #[must_use]
+    pub fn new(state_dir: &Path, temp: &Path) -> Self {
+        let near = state_dir.join("run");
+        // A foreground run's `/run-xxxxxxxx/run-xxxxxxxx00.ipc` is shorter than the longest queue name's socket.
+        let fits = near.as_os_str().len() + SOCKET_NAME_MAX <= SOCKET_PATH_MAX;
+        let run_dir = if fits {
+            near
+        } else {
+            let uid = rustix::process::getuid().as_raw();
+            temp.join(format!("qmanager-{uid}-{:016x}", hash_of(state_dir)))
+        };
+        Self { state_dir: state_dir.to_path_buf(), run_dir }
+    }
+
+    /// The layout that another process of ours has chosen.
+    #[must_use]
+    pub fn existing(state_dir: &Path, run_dir: &Path) -> Self {
+        Self { state_dir: state_dir.to_path_buf(), run_dir: run_dir.to_path_buf() }
+    }
+
+    /// The same state-dir with a run-dir of its own for the reserved queue of a foreground run.
+    #[must_use]
+    pub fn for_run(&self, queue: &QueueName) -> Self {
+        Self { state_dir: self.state_dir.clone(), run_dir: self.run_dir.join(queue.as_str()) }
+    }
+
+    /// Makes both folders, 0700, and checks that the run-dir is ours.
+    ///
+    /// # Errors
+    /// A folder cannot be made, is not a folder, belongs to another user, or others may write to it.
+    pub fn create(&self) -> io::Result<()> {
+        for dir in [&self.state_dir, &self.run_dir, &self.leases()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        let meta = fs::symlink_metadata(&self.run_dir)?;
+        let wrong = if !meta.is_dir() {
+            "is not a folder"
+        } else if meta.uid() != rustix::process::geteuid().as_raw() {
+            "belongs to another user"
+        } else if meta.mode() & 0o022 != 0 {
+            "can be written by other users: chmod 700 it"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("run-dir {} {wrong}", self.run_dir.display())))
+    }
+
+    /// What outlives a stop: queue, job files, logs.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// What lives as long as its processes: sockets, locks, slots, leases.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Tells run-dirs of one host apart in the queue.
+    #[must_use]
+    pub fn run_dir_id(&self) -> String {
+        format!("{:016x}", hash_of(&self.run_dir))
+    }
+
+    /// The embedded queue's default file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.state_dir.join("queue.db")
+    }
+
+    /// The folder of all jobs' folders.
+    #[must_use]
+    pub fn jobs(&self) -> PathBuf {
+        self.state_dir.join("jobs")
+    }
+
+    /// A job's folder: `files/`, `logs/`, `reports/`.
+    #[must_use]
+    pub fn job(&self, job: JobId) -> PathBuf {
+        self.jobs().join(job.to_string())
+    }
+
+    /// The folder of lease files.
+    #[must_use]
+    pub fn leases(&self) -> PathBuf {
+        self.run_dir.join("leases")
+    }
+
+    /// A job's lease file.
+    #[must_use]
+    pub fn lease(&self, job: JobId) -> PathBuf {
+        self.leases().join(job.to_string())
+    }
+
+    /// The slots of a pool.
+    #[must_use]
+    pub fn slots(&self, queue: &QueueName) -> PathBuf {
+        self.run_dir.join("slots").join(queue.as_str())
+    }
+
+    /// Held by the manager for life.
+    #[must_use]
+    pub fn manager_lock(&self) -> PathBuf {
+        self.run_dir.join("manager.lock")
+    }
+
+    /// What the manager says of itself and its workers.
+    #[must_use]
+    pub fn manager_state(&self) -> PathBuf {
+        self.run_dir.join("manager.json")
+    }
+
+    /// How the next SIGTERM is meant (written by `qmanager stop`).
+    #[must_use]
+    pub fn stop_request(&self) -> PathBuf {
+        self.run_dir.join("stop.json")
+    }
+}
+
+/// FNV-1a: stable over processes and versions, since owners in the queue carry it.
+fn hash_of(path: &Path) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    path.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f23_long_state_dir_gets_a_short_run_dir() {
+        let short = Layout::new(Path::new("/var/lib/qmanager"), Path::new("/tmp"));
+        assert_eq!(short.run_dir(), Path::new("/var/lib/qmanager/run"));
+        let deep = format!("/home/{}", "x".repeat(90));
+        let long = Layout::new(Path::new(&deep), Path::new("/tmp"));
+        assert!(long.run_dir().starts_with("/tmp") && long.run_dir().as_os_str().len() < 50, "{long:?}");
+        assert_eq!(long.run_dir(), Layout::new(Path::new(&deep), Path::new("/tmp")).run_dir());
+    }
+}
