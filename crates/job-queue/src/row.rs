@@ -128,7 +128,7 @@ pub struct Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelHow {
-    /// Stop what runs, then run `failure` and `always` tasks... bounded, see the table of states.
+    /// Stop what runs; `always` tasks may still clean up, bounded (the table of states).
     Cancel,
     /// Nothing is started any more.
     Now,
@@ -203,7 +203,8 @@ pub struct Claim {
     pub executor: ExecutorKind,
     /// The store that the worker sees, likewise.
     pub store: String,
-    /// Owners known dead since the caller holds their slots' locks (its own slot among them): their jobs come first.
+    /// Owners known dead since the caller holds their slots' locks (its own slot among them): their jobs of this queue
+    /// come first. The list is believed; nothing else takes a job from an owner, not even an expired lease.
     pub dead: Vec<Owner>,
     /// The lease's length.
     pub ttl: Duration,
@@ -222,7 +223,7 @@ pub struct Claimed {
     pub settings: String,
     /// Its tasks so far.
     pub tasks: Vec<TaskRow>,
-    /// Whether another worker had it running before.
+    /// Whether it was taken over from a dead owner (its attempts may still run), not from the queue.
     pub resumed: bool,
 }
 
@@ -231,7 +232,8 @@ pub struct Claimed {
 pub struct NewRound {
     /// The round that the caller saw; another = refused.
     pub seen: u32,
-    /// These tasks wait again (attempt numbers are kept, retries and losses start at 0).
+    /// These tasks wait again (attempt numbers are kept, retries and losses start at 0). Tasks of the new definition,
+    /// where there is one. Rows that are not terminal wait again in any case.
     pub reset: Vec<TaskIx>,
     /// A corrected definition (JSON, hash, number of tasks) and, for each of its tasks, the old task whose row it keeps.
     pub definition: Option<(String, String, u32, Vec<Option<TaskIx>>)>,
@@ -290,16 +292,19 @@ pub struct Poll {
     pub next: Option<Micros>,
     /// Cancels asked for among the jobs that this host's workers have.
     pub cancels: Vec<(JobId, Epoch, CancelHow)>,
+    /// Who has jobs of these queues under way. An owner here that is no worker of the caller's, and whose slot's lock
+    /// the caller can take, is dead: its jobs are to be claimed ([`Claim::dead`]).
+    pub owners: Vec<Owner>,
 }
 
-/// Which terminal jobs to forget.
+/// Which terminal jobs to forget: those that `ended_before` or `keep` names. Without any rule, none.
 #[derive(Debug, Clone, Default)]
 pub struct Prune {
-    /// Ended before this moment.
+    /// Those that ended before this moment.
     pub ended_before: Option<Micros>,
-    /// But failed and cancelled ones only when they ended before this one.
+    /// Failed and cancelled ones when they ended before this moment, and only then (they are kept longer).
     pub failed_before: Option<Micros>,
-    /// Beyond the newest so many.
+    /// Those beyond the newest so many that ended.
     pub keep: Option<u64>,
     /// Only say which.
     pub dry_run: bool,

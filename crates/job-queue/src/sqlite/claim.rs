@@ -1,0 +1,137 @@
+//! A worker takes a job: one IMMEDIATE transaction, however many jobs wait.
+//!
+//! A job under way is taken only from an owner that the caller says is dead, which the caller proves by holding that
+//! owner's slot lock. An expired lease proves nothing on one host: the worker may be stopped, or the disk full.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{
+    codec::{JOB_COLUMNS, Stored, job_row, task_rows},
+    db::{Db, Durability},
+};
+use crate::{Claim, Claimed, Error, Micros, Owner, clock};
+
+/// At most so many jobs whose `run_at` has come become claimable in one claim: no claim pays for thousands.
+const DUE_AT_ONCE: u32 = 500;
+
+pub(super) fn claim(db: &mut Db, claim: &Claim) -> Result<Option<Claimed>, Error> {
+    db.write(Durability::Normal, |conn, now| {
+        let settings = check_in(conn, claim)?;
+        let orphan = orphan(conn, claim)?;
+        let seq = match orphan {
+            Some(seq) => Some(seq),
+            None if claim.fresh && settings.open(conn, claim)? => {
+                make_due(conn, claim, now)?;
+                conn.prepare_cached(NEXT_READY)?.query_row([claim.queue.as_str()], |row| row.get(0)).optional()?
+            }
+            None => None,
+        };
+        seq.map(|seq| take(conn, claim, now, seq, orphan.is_some())).transpose()
+    })
+}
+
+/// The job that comes next: highest priority, then oldest.
+pub(super) const NEXT_READY: &str = "SELECT seq FROM job WHERE queue = ?1 AND status = 'queued' AND later IS NULL \
+     ORDER BY priority DESC, seq LIMIT 1";
+
+/// The oldest job that an owner has.
+pub(super) const OWNED: &str = "SELECT seq FROM job WHERE owner_slot = ?1 AND owner_run_dir = ?2 AND owner_host = ?3 \
+     AND queue = ?4 ORDER BY seq LIMIT 1";
+
+/// Jobs whose time has come.
+pub(super) const DUE: &str =
+    "SELECT seq FROM job WHERE queue = ?1 AND later IS NOT NULL AND later <= ?2 ORDER BY later LIMIT ?3";
+
+/// What `queue pause` and `queue limit` say.
+struct Settings {
+    paused: bool,
+    limit: Option<u32>,
+}
+
+impl Settings {
+    fn open(&self, conn: &Connection, claim: &Claim) -> Result<bool, Error> {
+        if self.paused {
+            return Ok(false);
+        }
+        let Some(limit) = self.limit else { return Ok(true) };
+        // As many rows as there are jobs under way, which is at most as many as there are workers.
+        let running: u32 = conn
+            .prepare_cached("SELECT count(*) FROM job WHERE owner_slot IS NOT NULL AND queue = ?1")?
+            .query_row([claim.queue.as_str()], |row| row.get(0))?;
+        Ok(running < limit)
+    }
+}
+
+/// A queue belongs to the executor and the store of its first worker.
+fn check_in(conn: &Connection, claim: &Claim) -> Result<Settings, Error> {
+    type Row = (bool, Option<u32>, Option<String>, Option<String>);
+    let row: Option<Row> = conn
+        .prepare_cached("SELECT paused, job_limit, executor, store FROM queue WHERE name = ?1")?
+        .query_row([claim.queue.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let mine = claim.executor.as_str();
+    match row {
+        Some((paused, limit, Some(executor), Some(store))) => {
+            if executor != mine || store != claim.store {
+                return Err(mismatch(claim, &executor, &store));
+            }
+            Ok(Settings { paused, limit })
+        }
+        other => {
+            conn.prepare_cached(
+                "INSERT INTO queue (name, executor, store) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (name) DO UPDATE SET executor = ?2, store = ?3",
+            )?
+            .execute((claim.queue.as_str(), mine, &claim.store))?;
+            Ok(other.map_or(Settings { paused: false, limit: None }, |(paused, limit, ..)| Settings { paused, limit }))
+        }
+    }
+}
+
+fn mismatch(claim: &Claim, executor: &str, store: &str) -> Error {
+    Error::Mismatch(format!(
+        "queue {} belongs to executor {executor} with job files in {store}, as its first worker wrote down; this worker has \
+         executor {} and {}: configure it likewise, or serve another queue (`--qname`)",
+        claim.queue, claim.executor, claim.store
+    ))
+}
+
+fn orphan(conn: &Connection, claim: &Claim) -> Result<Option<i64>, Error> {
+    let mut statement = conn.prepare_cached(OWNED)?;
+    for Owner { host, run_dir, slot } in &claim.dead {
+        let found = statement.query_row((slot, run_dir, host, claim.queue.as_str()), |row| row.get(0)).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn make_due(conn: &Connection, claim: &Claim, now: Micros) -> Result<(), Error> {
+    conn.prepare_cached(&format!("UPDATE job SET later = NULL WHERE seq IN ({DUE})"))?.execute((
+        claim.queue.as_str(),
+        now,
+        DUE_AT_ONCE,
+    ))?;
+    Ok(())
+}
+
+fn take(conn: &Connection, claim: &Claim, now: Micros, seq: i64, resumed: bool) -> Result<Claimed, Error> {
+    let Owner { host, run_dir, slot } = &claim.owner;
+    let Stored { job, .. } = conn
+        .prepare_cached(&format!(
+            "UPDATE job SET status = iif(status = 'queued', 'running', status), epoch = epoch + 1, owner_host = ?2, \
+             owner_run_dir = ?3, owner_slot = ?4, lease_until = ?5, started = coalesce(started, ?6), \
+             store = coalesce(store, ?7) WHERE seq = ?1 RETURNING {JOB_COLUMNS}"
+        ))?
+        .query_row(
+            (seq, host, run_dir, slot, now.saturating_add(clock::micros(claim.ttl)), now, &claim.store),
+            |row| Ok(job_row(row)),
+        )??;
+    let (definition, settings) = conn
+        .prepare_cached("SELECT definition, settings FROM definition WHERE job = ?1")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // A job that was never claimed has no task rows yet.
+    let tasks = if job.epoch.0 > 1 { task_rows(conn, seq)? } else { Vec::new() };
+    Ok(Claimed { job, definition, settings, tasks, resumed })
+}

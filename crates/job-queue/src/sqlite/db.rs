@@ -1,0 +1,160 @@
+//! The one connection of a queue handle: transactions, how durable each is, and what happens when the disk fails.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{open, place::Place};
+use crate::{Error, Micros, clock};
+
+/// What a commit promises when the power fails right after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It stands (`synchronous=FULL`): what was accepted, and how a job ended.
+    Full,
+    /// It may be rolled back, never torn (`synchronous=NORMAL`): steps that a worker does again.
+    Normal,
+}
+
+/// The connection and what it needs to know about itself.
+#[derive(Debug)]
+pub(super) struct Db {
+    place: Place,
+    /// `None` after a failure of the disk, until it could be opened again.
+    conn: Option<Connection>,
+    durability: Durability,
+    patience: Patience,
+    busy_timeout: Duration,
+}
+
+/// Whether the connection waits for a lock: not on the caller's runtime, but on a thread that may block.
+pub(super) type Patience = Arc<AtomicBool>;
+
+impl Db {
+    pub(super) fn new(place: Place, conn: Connection, patience: Patience, busy_timeout: Duration) -> Self {
+        Self { place, conn: Some(conn), durability: Durability::Normal, patience, busy_timeout }
+    }
+
+    /// Whether the next calls wait for other processes' locks.
+    pub(super) fn wait_for_locks(&self, wait: bool) {
+        self.patience.store(wait, Ordering::Relaxed);
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Runs `f` in one IMMEDIATE transaction; its moment is read once the lock is held. Commits if `f` answers `Ok`.
+    pub(super) fn write<T>(
+        &mut self,
+        durability: Durability,
+        f: impl FnOnce(&Connection, Micros) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.ready(Some(durability))?;
+        let conn = self.conn.as_ref().expect("BUG: ready() opens the connection");
+        let result = immediate(conn, f);
+        self.drop_if_broken(result)
+    }
+
+    /// Runs `f` in one read transaction: it sees one state of the database, and must not take long (a reader keeps
+    /// the WAL from being reset).
+    pub(super) fn read<T>(&mut self, f: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.ready(None)?;
+        let conn = self.conn.as_ref().expect("BUG: ready() opens the connection");
+        let result = deferred(conn, f);
+        self.drop_if_broken(result)
+    }
+
+    /// Runs `f` outside of any transaction.
+    pub(super) fn bare<T>(&mut self, f: impl FnOnce(&mut Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.ready(None)?;
+        let result = f(self.conn.as_mut().expect("BUG: ready() opens the connection"));
+        self.drop_if_broken(result)
+    }
+
+    fn ready(&mut self, durability: Option<Durability>) -> Result<(), Error> {
+        self.place.check()?;
+        if self.conn.is_none() {
+            self.conn = Some(open::connect(self.place.path(), &self.patience, self.busy_timeout)?);
+            self.durability = Durability::Normal;
+        }
+        let conn = self.conn.as_ref().expect("BUG: opened just above");
+        if let Some(wanted) = durability.filter(|wanted| *wanted != self.durability) {
+            conn.execute_batch(match wanted {
+                Durability::Full => "PRAGMA synchronous=FULL",
+                Durability::Normal => "PRAGMA synchronous=NORMAL",
+            })?;
+            self.durability = wanted;
+        }
+        Ok(())
+    }
+
+    /// After a failed read, write or sync nothing that the connection believes is certain (F32): the next call opens
+    /// the file again and sees what is really there.
+    fn drop_if_broken<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Database(source)) = &result
+            && let Some(error) = source.downcast_ref::<rusqlite::Error>()
+            && error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+        {
+            self.conn = None;
+            self.place.forget_wal();
+        }
+        result
+    }
+}
+
+fn immediate<T>(conn: &Connection, f: impl FnOnce(&Connection, Micros) -> Result<T, Error>) -> Result<T, Error> {
+    conn.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+    end_transaction(conn, f(conn, clock::now()))
+}
+
+fn deferred<T>(conn: &Connection, f: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+    conn.prepare_cached("BEGIN")?.execute(())?;
+    end_transaction(conn, f(conn))
+}
+
+fn end_transaction<T>(conn: &Connection, result: Result<T, Error>) -> Result<T, Error> {
+    let result = result.and_then(|answer| {
+        conn.prepare_cached("COMMIT")?.execute(())?;
+        Ok(answer)
+    });
+    // SQLite has rolled back by itself after some errors (a full disk, a failed sync), but not after all.
+    if result.is_err() && !conn.is_autocommit() {
+        conn.execute_batch("ROLLBACK")?;
+    }
+    result
+}
+
+/// The wait for another process's lock: short and jittered first, since most locks are held for microseconds, and
+/// never longer than `timeout` in all. Answers `false` at once while nobody may wait.
+#[expect(clippy::disallowed_methods, reason = "how long this wait has lasted is nobody else's business")]
+pub(super) fn busy_handler(patience: Patience, timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut since = None;
+    let mut jitter = u64::from(std::process::id()) << 32 | clock::now().unsigned_abs() | 1;
+    move |tries| {
+        if !patience.load(Ordering::Relaxed) {
+            return false;
+        }
+        if tries == 0 {
+            since = None;
+        }
+        let since = *since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= timeout {
+            return false;
+        }
+        // xorshift64: quality does not matter, being different in each process does.
+        jitter ^= jitter << 13;
+        jitter ^= jitter >> 7;
+        jitter ^= jitter << 17;
+        let longest = (100_u64 << tries.clamp(0, 7)).min(10_000);
+        std::thread::sleep(Duration::from_micros(longest / 2 + jitter % longest.max(1)));
+        true
+    }
+}

@@ -1,0 +1,185 @@
+//! Opening the file: which SQLite, which file, which schema; and making one that is not there yet.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::{
+    db::{Db, Patience, busy_handler},
+    health,
+    place::{self, Place},
+    schema,
+};
+use crate::{Error, OpenOptions};
+
+/// The WAL-reset bug below this version loses commits when several processes write (F28).
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// Published and withdrawn.
+const WITHDRAWN_SQLITE: i32 = 3_052_000;
+
+/// Opens, checks and, where wanted, makes the database.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
+    check_version(rusqlite::version_number())?;
+    let made = !exists(path)? && make(path, options)?;
+    let place = Place::of(path, options.network_file_system)?;
+    let patience: Patience = Arc::new(true.into());
+    let conn = connect(place.path(), &patience, options.busy_timeout)?;
+    let mut db = Db::new(place, conn, patience, options.busy_timeout);
+    if !made {
+        check_schema(&mut db)?;
+        health::check_file(&mut db, options.check)?;
+    }
+    Ok(db)
+}
+
+/// A connection to an existing file, with everything set that SQLite keeps per connection.
+pub(super) fn connect(path: &Path, patience: &Patience, timeout: Duration) -> Result<Connection, Error> {
+    // A path of the user's is never a URI; the handle's own mutex keeps threads apart.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_handler(Some(busy_handler(Arc::clone(patience), timeout)))?;
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    if conn.is_readonly("main")? {
+        return Err(Error::Unusable(format!(
+            "{} is read-only for this user; give the user that runs qmanager the right to write to it",
+            path.display()
+        )));
+    }
+    let mode: String = conn.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Error::Unusable(format!(
+            "{} cannot be used in WAL mode (it stays in mode {mode:?}); put it on a local disk",
+            path.display()
+        )));
+    }
+    // mmap off: a truncated file would be a SIGBUS. The WAL is cut back after a reader had let it grow (F33).
+    conn.execute_batch(
+        "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA mmap_size=0; PRAGMA journal_size_limit=67108864",
+    )?;
+    Ok(conn)
+}
+
+pub(super) fn check_version(number: i32) -> Result<(), Error> {
+    if number >= OLDEST_SQLITE && number != WITHDRAWN_SQLITE {
+        return Ok(());
+    }
+    let (major, minor, patch) = (number / 1_000_000, number / 1000 % 1000, number % 1000);
+    Err(Error::Unusable(format!(
+        "this program is linked with SQLite {major}.{minor}.{patch}, which can lose commits when several processes \
+         write; build it with the bundled SQLite (3.51.3 or newer, not 3.52.0)"
+    )))
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(format!("look at {}", path.display()), e)),
+    }
+}
+
+/// Makes an empty queue at a path where nothing is. The file appears whole or not at all: a crash, a full disk or two
+/// processes at once never leave half a database. `false` = another process was quicker.
+fn make(path: &Path, options: &OpenOptions) -> Result<bool, Error> {
+    if !options.create {
+        return Err(Error::Unusable(format!("there is no database at {}", path.display())));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Error::Unusable(format!("there is no folder {}; make it first", folder.display())));
+    }
+    if !options.network_file_system
+        && let Some(kind) = place::network_file_system_of(folder)?
+    {
+        return Err(Error::Unusable(format!(
+            "{} is on {kind}, where file locks cannot be trusted; use a folder on a local disk (`--state-dir`)",
+            folder.display()
+        )));
+    }
+    let image = empty_image()?;
+    let draft = place::beside(path, &format!(".{}-{:x}", std::process::id(), crate::clock::now()));
+    let placed = write_draft(&draft, &image).and_then(|()| match fs::hard_link(&draft, path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e),
+    });
+    let removed = fs::remove_file(&draft);
+    let placed = placed.and_then(|placed| removed.map(|()| placed));
+    let synced = placed.and_then(|placed| fs::File::open(folder)?.sync_all().map(|()| placed));
+    synced.map_err(|e| Error::io(format!("make {}", path.display()), e))
+}
+
+fn write_draft(draft: &Path, image: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(image)?;
+    file.sync_all()
+}
+
+/// The bytes of a database with the newest schema and nothing in it.
+fn empty_image() -> Result<Vec<u8>, Error> {
+    let mut conn = Connection::open_in_memory()?;
+    conn.execute_batch("BEGIN")?;
+    schema::migrate(&conn, 0)?;
+    conn.execute_batch("COMMIT")?;
+    let mut image = conn.serialize("main")?.to_vec();
+    // "File format write version" and "read version" of the header: 2 = WAL. In memory there is no WAL to be in.
+    image[18] = 2;
+    image[19] = 2;
+    Ok(image)
+}
+
+fn check_schema(db: &mut Db) -> Result<(), Error> {
+    let path = db.path().to_owned();
+    let version = db.read(|conn| {
+        let ours: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if ours != schema::APPLICATION_ID {
+            return Err(Error::Unusable(format!(
+                "{} is a database, but not one of qmanager's; give another path",
+                path.display()
+            )));
+        }
+        if version > schema::VERSION {
+            return Err(Error::Unusable(format!(
+                "{} was made by a newer qmanager (schema {version}, this one knows {}); use that version",
+                path.display(),
+                schema::VERSION
+            )));
+        }
+        Ok(version)
+    })?;
+    if version == schema::VERSION {
+        return Ok(());
+    }
+    db.write(super::db::Durability::Full, |conn, _| {
+        // Another process may have done it while this one waited for the lock.
+        let version: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version < schema::VERSION { schema::migrate(conn, version) } else { Ok(()) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f28_versions_with_the_wal_reset_bug_are_refused() {
+        check_version(rusqlite::version_number()).unwrap();
+        for bad in [3_040_001, 3_051_002, WITHDRAWN_SQLITE] {
+            let error = check_version(bad).unwrap_err().to_string();
+            assert!(error.contains("can lose commits"), "{error}");
+        }
+        check_version(OLDEST_SQLITE).unwrap();
+    }
+}

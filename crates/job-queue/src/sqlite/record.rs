@@ -1,0 +1,44 @@
+//! Steps of tasks: whole rows, and the job's counts from what they change.
+
+use rusqlite::{Connection, OptionalExtension};
+use workflow_model::{Epoch, JobId, TaskStatus};
+
+use super::{
+    codec::{self, Deltas},
+    db::{Db, Durability},
+};
+use crate::{Error, TaskRow};
+
+pub(super) fn record(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<(), Error> {
+    db.write(Durability::Normal, |conn, _| {
+        let brief = codec::fenced(conn, job, epoch)?;
+        put_rows(conn, brief.seq, rows)?.apply(conn, brief.seq)
+    })
+}
+
+pub(super) fn cancelling(db: &mut Db, job: JobId, epoch: Epoch) -> Result<(), Error> {
+    db.write(Durability::Normal, |conn, _| {
+        let brief = codec::fenced(conn, job, epoch)?;
+        conn.prepare_cached("UPDATE job SET status = 'cancelling' WHERE seq = ?1")?.execute([brief.seq])?;
+        Ok(())
+    })
+}
+
+/// Writes the rows; answers what that changes in the job's counts.
+pub(super) fn put_rows(conn: &Connection, seq: i64, rows: &[TaskRow]) -> Result<Deltas, Error> {
+    let mut deltas = Deltas::default();
+    let mut before = conn.prepare_cached("SELECT status FROM task WHERE job = ?1 AND ix = ?2")?;
+    for row in rows {
+        let old = before.query_row((seq, row.task.0), |row| Ok(codec::parsed(row, 0))).optional()?.transpose()?;
+        if let Some(old) = old {
+            // Terminal states are absorbing (I2); only a new round opens them again.
+            if TaskStatus::is_terminal(old) && old != row.status {
+                return Err(Error::Refused(format!("task #{} is {old} and cannot become {}", row.task, row.status)));
+            }
+            deltas.add(old, -1);
+        }
+        deltas.add(row.status, 1);
+        codec::put_task(conn, seq, row)?;
+    }
+    Ok(deltas)
+}
