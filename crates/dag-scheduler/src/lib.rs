@@ -45,6 +45,8 @@ mod scheduler;
 mod state;
 mod transition;
 mod view;
+#[cfg(feature = "workflow")]
+mod workflow;
 
 pub use event::{Action, Cause, End, Event, IllegalEvent, JobEnd, Limits, StopHow, StopWhy};
 pub use id::{Attempt, TaskIx, Time, Timer};
