@@ -3,6 +3,8 @@
 
 mod bench;
 mod command;
+mod dist;
+mod generate;
 mod layers;
 mod links;
 mod run;
@@ -24,6 +26,8 @@ cargo xtask VERB
   test                          everything: fmt, clippy, layers, tidy, deny, docs, all tests, the examples
   ci                            the same with CI=true: nothing may be skipped
   bench [..]                    speed against the budgets of docs/performance.md (`bench --help`)
+  gen                           docs/cli-reference.md and docs/workflow.schema.json, from the programs
+  dist                          a release archive in dist/
   layers                        which crate may use which (ARCHITECTURE.md)
   tidy                          house rules that no compiler checks, links of the documentation
   deny                          licences, bans, sources (cargo-deny)
@@ -48,6 +52,8 @@ fn dispatch() -> Result<ExitCode> {
         "run" => run::run(&workspace, &rest),
         "test" => no_args(&rest).and_then(|()| suite::test(&workspace, suite::in_ci())),
         "ci" => no_args(&rest).and_then(|()| suite::test(&workspace, true)),
+        "gen" => no_args(&rest).and_then(|()| generate::generate(&workspace)).map(|()| ExitCode::SUCCESS),
+        "dist" => no_args(&rest).and_then(|()| dist::dist(&workspace)).map(|()| ExitCode::SUCCESS),
         "bench" => bench::bench(&workspace, &rest),
         "layers" => Ok(report("layers", &layers::check(&workspace)?)),
         "tidy" => Ok(report("tidy", &tidy::check(&workspace)?)),
