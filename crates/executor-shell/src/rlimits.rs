@@ -63,3 +63,16 @@ impl Lent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resource_of_the_configuration_is_one() {
+        for name in executor::settings::RESOURCES {
+            assert!(resource(name).is_some(), "{name}");
+        }
+        assert!(resource("files").is_none());
+    }
+}

@@ -85,7 +85,7 @@ impl Executor for ShellExecutor {
         if self.launched().is_some() {
             return Err(message::lost("BUG: this process runs a task already"));
         }
-        let launched = launch(spec)?;
+        let launched = launch(spec).map_err(|outcome| outcome.redacted(&spec.redact))?;
         // Even if it has ended already, its entry stays until we wait for it.
         let start_time = Process::read(launched.pid).map_or(0, |process| process.start_time);
         let handle = ShellHandle {
@@ -107,7 +107,7 @@ impl Executor for ShellExecutor {
         let Handle::Shell(handle) = handle;
         let launched = self.launched().take_if(|launched| launched.pid == handle.leader.pid);
         match (launched, self.prepared.get()) {
-            (Some(launched), Some(prepared)) => lifecycle::run(launched, prepared, spec, io),
+            (Some(launched), Some(prepared)) => lifecycle::run(launched, prepared, spec, io).redacted(&spec.redact),
             _ => message::lost("this process has not launched that task"),
         }
     }

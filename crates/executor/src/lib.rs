@@ -6,14 +6,21 @@
 //! The futures of an executor need no runtime when the executor itself needs none: `executor-shell` blocks in `poll`
 //! on the descriptors it is given, so that a task executor for shell is a small program without threads.
 
+mod account;
 pub mod beneath;
+mod build;
 mod capture;
+mod check;
+mod environment;
+mod error;
 mod handle;
 pub mod inherited;
 mod log_file;
 mod outcome;
 mod publish;
 mod redact;
+mod secret;
+pub mod settings;
 mod shutdown;
 mod spec;
 
@@ -22,11 +29,16 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
+pub use build::{AttemptFacts, JobFacts, SpecBuilder};
 pub use capture::{Capture, Captured};
+pub use check::Findings;
+pub use error::Error;
 pub use handle::{Condition, Handle, ProcessId, ShellHandle};
 pub use outcome::{Ending, Outcome};
 pub use pollster::block_on;
 pub use redact::{MASK, Redactor};
+pub use secret::{SecretSource, Secrets};
+pub use settings::Settings;
 pub use shutdown::{Control, Shutdown};
 pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};
 

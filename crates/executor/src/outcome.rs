@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use workflow_model::Cause;
 
+use crate::Redactor;
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -60,6 +62,15 @@ impl Outcome {
         }
         message.truncate(end);
         Self { ending, message }
+    }
+
+    /// The same with these values masked in the message.
+    #[must_use]
+    pub fn redacted<S: AsRef<str>>(mut self, values: &[S]) -> Self {
+        if !values.is_empty() && !self.message.is_empty() {
+            self.message = Redactor::new(values).text(&self.message);
+        }
+        self
     }
 
     /// Whether the program ended by itself with code 0.
