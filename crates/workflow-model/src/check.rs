@@ -245,6 +245,26 @@ pub(crate) fn headers_differ(headers: &[(String, EnvValue)]) -> Checked<()> {
     }
 }
 
+/// A label's name: `K` of `--label K=V`.
+pub(crate) fn label_name(text: &str) -> Checked<()> {
+    if text.contains('=') {
+        return Err(Wrong::new("has a `=`"));
+    }
+    words(text)
+}
+
+pub(crate) fn label_value(text: &str) -> Checked<()> {
+    if text.is_empty() { Ok(()) } else { words(text) }
+}
+
+/// A path of this host.
+pub(crate) fn local_path(text: &str) -> Checked<()> {
+    if text.is_empty() {
+        return Err(Wrong::new("is empty"));
+    }
+    no_nul(text)
+}
+
 /// `SRC[:DST]` of a job definition.
 pub(crate) fn file_copy(text: &str) -> Checked<FileCopy> {
     no_nul(text)?;

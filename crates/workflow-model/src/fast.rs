@@ -9,9 +9,12 @@ use serde::{
 };
 
 use crate::{
-    Command, EnvValue, Input, Params, Request, Resources, Retry, Task, When, Workflow, body, check,
+    Command, EnvValue, Input, JobDefinition, Params, Request, Resources, Retry, Task, When, Workflow, WorkflowSource,
+    body, check,
     check::Wrong,
-    wire::{Opt, Pairs, RawCommand, RawInput, RawParams, RawRetry, RawTask, RawValue, RawWhen, Text},
+    wire::{
+        Opt, Pairs, RawCommand, RawInput, RawJob, RawParams, RawRetry, RawTask, RawValue, RawWhen, RawWorkflow, Text,
+    },
     workflow::Assembly,
 };
 
@@ -37,6 +40,35 @@ pub(crate) fn workflow(text: &str, most: usize) -> serde_json::Result<Workflow> 
     let assembly = json.deserialize_seq(Tasks { most })?;
     json.end()?;
     assembly.finish().map_err(de::Error::custom)
+}
+
+/// Reads a whole job definition whose workflow has at most `most` tasks.
+pub(crate) fn job(text: &str, most: usize) -> serde_json::Result<JobDefinition> {
+    let raw: RawJob<'_> = serde_json::from_str(text)?;
+    let workflow = match raw.workflow {
+        RawWorkflow::File(path) => checked(path, check::local_path).map(WorkflowSource::File).map_err(odd)?,
+        RawWorkflow::Inline(assembly) if assembly.len() > most => return Err(de::Error::custom("too many tasks")),
+        RawWorkflow::Inline(assembly) => WorkflowSource::Inline(assembly.finish().map_err(de::Error::custom)?),
+    };
+    let label = |(name, value): (Cow<'_, str>, Text<'_>)| {
+        check::label_name(&name)?;
+        Ok((name.into_owned(), checked(value, check::label_value)?))
+    };
+    Ok(JobDefinition {
+        name: optional(raw.name, |text| checked(text, check::words)).map_err(odd)?,
+        workflow,
+        env: values(raw.env, check::env_name, check::argument).map_err(odd)?,
+        files: raw.files.iter().map(|text| check::file_copy(&text.0)).collect::<Result<_, _>>().map_err(odd)?,
+        labels: raw.labels.0.into_iter().map(label).collect::<Result<_, _>>().map_err(odd)?,
+        priority: raw.priority.0.unwrap_or_default(),
+        run_at: optional(raw.run_at, |text| check::moment(&text.0)).map_err(odd)?,
+        key: optional(raw.key, |text| checked(text, check::words)).map_err(odd)?,
+        timeout: optional(raw.timeout, |text| check::timeout(&text.0)).map_err(odd)?,
+    })
+}
+
+fn odd(wrong: Wrong) -> serde_json::Error {
+    de::Error::custom(wrong.message)
 }
 
 /// A list of tasks, taken in one by one.

@@ -11,12 +11,24 @@ mod workflow;
 mod graph;
 
 mod load;
-mod problem;
+
+mod check;
+mod suggest;
 
 mod body;
-mod check;
 mod fast;
 mod wire;
+
+mod decode;
+mod json;
+mod read;
+mod tree;
+mod yaml;
+
+mod problem;
+mod render;
+mod report;
+mod shown;
 
 mod canonical;
 mod error;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::render::Excerpt;
+
 /// How bad a problem is. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -21,9 +23,9 @@ impl fmt::Display for Severity {
 }
 
 /// A place in a file. Ordered as in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// From 1; 0 = the file as a whole.
+    /// From 1.
     pub line: u32,
     /// In characters, from 1.
     pub column: u32,
@@ -42,21 +44,20 @@ pub struct Problem {
     pub task: Option<String>,
     /// What is wrong. Free of control characters.
     pub message: String,
-    /// What to write instead.
+    /// What to write instead. Free of control characters.
     pub help: Option<String>,
     /// Other places that belong to it, with a note each.
     pub related: Vec<(Place, String)>,
 }
 
-/// All that is wrong with one file, in the order of the file, with the lines of the source that are needed to show it.
+/// All that is wrong with one file, in the order of the file, with what is needed of the source to show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {
     pub(crate) file: String,
     pub(crate) list: Vec<Problem>,
-    /// Found but not kept, since there were too many.
     pub(crate) more: usize,
-    /// Lines by number, cut to what is needed, sorted.
-    pub(crate) lines: Vec<(u32, String)>,
+    /// Sorted by place.
+    pub(crate) excerpts: Vec<(Place, Excerpt)>,
 }
 
 impl Problems {
@@ -84,28 +85,10 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// For people: each problem with its line of the source and a caret; `color` for a terminal that wants it.
-    #[must_use]
-    pub fn render(&self, color: bool) -> String {
-        let _ = color;
-        self.to_string()
-    }
-
     /// Whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
-    }
-}
-
-impl fmt::Display for Problems {
-    /// One line each: `file:line:column: error: …`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.list {
-            let Place { line, column, .. } = problem.place;
-            writeln!(f, "{}:{line}:{column}: {}: {}", self.file, problem.severity, problem.message)?;
-        }
-        Ok(())
     }
 }
 

@@ -4,10 +4,8 @@ use std::{fmt, time::Duration};
 
 /// Why a text is not a duration or a size. The text of the error says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {text:?} {reason}")]
+#[error("{text:?} {reason}")]
 pub struct InvalidUnit {
-    /// "duration" or "size".
-    pub what: &'static str,
     /// The text as given, cut to 80 characters.
     pub text: String,
     /// What is wrong, as the end of a sentence, with the remedy.
@@ -40,11 +38,12 @@ const LONGEST: u64 = 10_000 * 366 * 86_400_000;
 /// # Errors
 /// A bare number, an unknown unit, units out of order, or a value out of range.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidUnit> {
-    let wrong = |reason: String| InvalidUnit { what: "duration", text: text.chars().take(80).collect(), reason };
+    let wrong = |reason: String| InvalidUnit { text: text.chars().take(80).collect(), reason };
     if is_bare_number(text) {
         return Err(wrong(format!("has no unit: write {text}s, {text}m or {text}h")));
     }
-    let form = || wrong("is not one: write a number with its unit, like 30s, 5m, 1h30m (units: ms, s, m, h, d)".into());
+    let form =
+        || wrong("is not a duration: write a number with its unit, like 30s, 5m, 1h30m (units: ms, s, m, h, d)".into());
     let (mut rest, mut total, mut below) = (text, 0_u64, u64::MAX);
     while !rest.is_empty() || below == u64::MAX {
         let (number, after) = split_number(rest).ok_or_else(form)?;
@@ -66,12 +65,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidUnit> {
 /// # Errors
 /// A bare number, an unknown unit, parts of a byte, or a value over 2^63.
 pub fn parse_size(text: &str) -> Result<u64, InvalidUnit> {
-    let wrong = |reason: String| InvalidUnit { what: "size", text: text.chars().take(80).collect(), reason };
+    let wrong = |reason: String| InvalidUnit { text: text.chars().take(80).collect(), reason };
     if is_bare_number(text) {
         return Err(wrong(format!("has no unit: write {text}Mi, {text}Gi or {text}B")));
     }
     let form =
-        || wrong("is not one: write a number with its unit, like 500M or 4Gi (B, k, M, G, T, P; Ki, Mi, …)".into());
+        || wrong("is not a size: write a number with its unit, like 500M or 4Gi (B, k, M, G, T, P; Ki, Mi, …)".into());
     let (number, unit) = split_number(text).ok_or_else(form)?;
     let scale = match unit {
         "B" => 1,

@@ -11,6 +11,8 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
+use crate::{fast::Tasks, workflow::Assembly};
+
 /// A key that may be absent but not null.
 #[derive(Debug)]
 pub(crate) struct Opt<T>(pub(crate) Option<T>);
@@ -471,4 +473,83 @@ pub(crate) struct RawResources<'a> {
     /// Memory, like 500M or 4Gi.
     #[serde(borrow, default)]
     pub(crate) memory: Opt<RawSize<'a>>,
+}
+
+/// A job definition: a workflow with what one run of it needs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("patternProperties" = {"^x-": {"description": "An annotation; ignored."}}))]
+pub(crate) struct RawJob<'a> {
+    /// A name for people.
+    #[serde(borrow, default)]
+    pub(crate) name: Opt<Text<'a>>,
+    /// A list of tasks, or the path of a file with one, relative to this file.
+    #[serde(borrow)]
+    pub(crate) workflow: RawWorkflow<'a>,
+    /// Environment variables for all tasks; a task's own win.
+    #[serde(borrow, default)]
+    pub(crate) env: Pairs<'a, RawValue<'a>>,
+    /// SRC or SRC:DST: files or folders (SRC relative to this file) that are put into the job files before the start.
+    #[serde(borrow, default)]
+    pub(crate) files: Vec<Text<'a>>,
+    /// Labels.
+    #[serde(borrow, default)]
+    pub(crate) labels: Pairs<'a, Text<'a>>,
+    /// Higher first. Default: 0.
+    #[serde(default)]
+    pub(crate) priority: Opt<i32>,
+    /// Not before this moment: date, time and offset, like 2026-01-31T18:00:00Z.
+    #[serde(borrow, default)]
+    pub(crate) run_at: Opt<Text<'a>>,
+    /// Idempotency key: a second submit with it gives the first one's job.
+    #[serde(borrow, default)]
+    pub(crate) key: Opt<Text<'a>>,
+    /// Ends the job when it runs longer. Default: none.
+    #[serde(borrow, default)]
+    pub(crate) timeout: Opt<RawDuration<'a>>,
+}
+
+/// A workflow in place or by path.
+#[derive(Debug)]
+pub(crate) enum RawWorkflow<'a> {
+    Inline(Assembly),
+    File(Text<'a>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawWorkflow<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawWorkflow<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tasks or a path")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                TextVisitor.visit_borrowed_str(text).map(RawWorkflow::File)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                TextVisitor.visit_str(text).map(RawWorkflow::File)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Tasks { most: u32::MAX as usize }.visit_seq(seq).map(RawWorkflow::Inline)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for RawWorkflow<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Workflow".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let task = generator.subschema_for::<RawTask<'_>>();
+        json_schema!({"anyOf": [
+            {"type": "string", "description": "The path of a workflow file, relative to this file.", "minLength": 1},
+            {"type": "array", "items": task},
+        ]})
+    }
 }
