@@ -17,7 +17,7 @@ const OURS: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Writes a file so that readers see the old one, the new one, or none: never half of it (F46).
 pub(crate) fn replace(path: &Path, body: &[u8]) -> Result<(), Error> {
     let tmp = beside(path);
-    write_new(&tmp, body).and_then(|()| rename(&tmp, path)).inspect_err(|_| {
+    create(&tmp, body).and_then(|()| rename(&tmp, path)).inspect_err(|_| {
         // Best effort: the disk may be full, and a half-written file helps nobody.
         rustix::fs::unlink(&tmp).ok();
     })
@@ -56,7 +56,8 @@ fn beside(path: &Path) -> PathBuf {
     tmp.into()
 }
 
-fn write_new(path: &Path, body: &[u8]) -> Result<(), Error> {
+/// Writes a file in place.
+pub(crate) fn create(path: &Path, body: &[u8]) -> Result<(), Error> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = rustix::fs::open(path, flags, OURS).map_err(|e| Error::file("create", path, e))?;
     let mut rest = body;

@@ -16,16 +16,20 @@
 //! The task executor's side uses no tokio and no libzmq: it is exec'ed once per task.
 
 mod codec;
+mod control;
 mod endpoint;
 mod error;
+pub mod exit;
 mod file;
 mod identity;
 mod inbox;
 mod lease;
 mod lock;
 mod message;
+mod outbox;
 mod readiness;
 mod reports;
+mod run;
 mod running;
 mod slots;
 mod spawn;
@@ -38,7 +42,9 @@ pub use inbox::Inbox;
 pub use lease::{Lease, boottime_now, deadline_in};
 pub use lock::WorkerLock;
 pub use message::{OutputInfo, Paths, TaskReport, TaskRequest, VERSION};
+pub use outbox::{LINGER, send_message};
 pub use reports::{JobDir, read_handle, read_report, remove};
+pub use run::run;
 pub use running::{Exit, Running};
 pub use slots::{SlotGuard, Slots};
 pub use spawn::{Spare, Spares};

@@ -37,6 +37,9 @@ pub struct TaskRequest {
     pub reply: Option<PathBuf>,
     /// When the lease ends unless the lease file says later, in microseconds of CLOCK_BOOTTIME; `None` = never.
     pub deadline: Option<u64>,
+    /// The umask of whoever started the worker, for the task; `None` = ours, 077.
+    #[serde(default)]
+    pub umask: Option<u32>,
 }
 
 /// The files of one attempt, all absolute.

@@ -1,0 +1,273 @@
+//! The body of a task executor: one request, one task, one report, and the end.
+//!
+//! No runtime, no thread, no libzmq, no configuration: everything comes with the request, and every page that is
+//! touched before the task starts costs each task 10 microseconds.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    path::Path,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use executor::{Capture, Captured, Control, Ending, Executor, Handle, Io, Outcome};
+use rustix::{
+    fd::OwnedFd,
+    fs::Mode,
+    io::Errno,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags},
+    process::{DumpableBehavior, set_dumpable_behavior, umask},
+};
+
+use crate::{
+    Error,
+    codec::{self, HEADER, MAX_SLOTS},
+    control::Requests,
+    exit, file,
+    message::{OutputInfo, TaskReport, TaskRequest, VERSION},
+    outbox, reports,
+};
+
+/// A frame that fits is read in one call.
+const FIRST_READ: usize = 8 * 1024;
+
+/// Larger ones are read in steps: memory follows what came, not what was announced.
+const STEP: usize = 1 << 20;
+
+/// Waits on standard input (a socket) for one request, runs its task with the executor of its kind, and reports.
+/// `None`: standard input is no socket, so this program was called by hand and should explain itself.
+#[must_use]
+pub fn run(executors: &[&dyn Executor]) -> Option<ExitCode> {
+    // Memory holds secrets: no core file and no ptrace by others. Reset by exec, so the task's own limits stand.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    umask(OURS);
+    let code = match receive() {
+        Ok(Some((request, slots))) => {
+            let code = serve(executors, request);
+            // Until here the task executor holds its slots, whatever became of the worker.
+            drop(slots);
+            code
+        }
+        // The worker has no task for this spare, or is gone.
+        Ok(None) => exit::DELIVERED,
+        Err(Error::System { source, .. }) if source.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) => return None,
+        Err(_) => exit::BAD_REQUEST,
+    };
+    Some(ExitCode::from(code))
+}
+
+/// umask 077: what we write is nobody else's business.
+const OURS: Mode = Mode::RWXG.union(Mode::RWXO);
+
+type Slots = Vec<OwnedFd>;
+
+fn receive() -> Result<Option<(TaskRequest, Slots)>, Error> {
+    let mut frame = vec![0; FIRST_READ];
+    let (mut filled, slots) = receive_first(&mut frame)?;
+    if filled == 0 {
+        return Ok(None);
+    }
+    while filled < HEADER {
+        filled += receive_more(&mut frame[filled..])?;
+    }
+    let header = codec::decode_header(frame.first_chunk().expect("BUG: read above"))?;
+    if slots.len() != usize::from(header.slots) {
+        return Err(incomplete("its slots are missing"));
+    }
+    let whole = HEADER + header.length;
+    while filled < whole {
+        if filled == frame.len() {
+            frame.resize(whole.min(filled + STEP), 0);
+        }
+        filled += receive_more(&mut frame[filled..])?;
+    }
+    codec::decode_body(&frame[HEADER..whole]).map(|request| Some((request, slots)))
+}
+
+fn receive_first(frame: &mut [u8]) -> Result<(usize, Slots), Error> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SLOTS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(frame)];
+    let received = loop {
+        // The slots are ours alone: with CLOEXEC the task does not inherit them.
+        match rustix::net::recvmsg(rustix::stdio::stdin(), &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            other => break other.map_err(|e| Error::system("reading the request", e))?,
+        }
+    };
+    let rights = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok((received.bytes, rights.flatten().collect()))
+}
+
+fn receive_more(frame: &mut [u8]) -> Result<usize, Error> {
+    loop {
+        match rustix::io::read(rustix::stdio::stdin(), &mut *frame) {
+            Ok(0) => return Err(incomplete("the worker has gone")),
+            Ok(n) => return Ok(n),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Error::system("reading the request", e)),
+        }
+    }
+}
+
+fn incomplete(why: &str) -> Error {
+    Error::Malformed { what: "request", reason: why.into() }
+}
+
+fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
+    let lease = request.deadline.map(|deadline| {
+        let grace = request.spec.grace;
+        (request.paths.lease.clone(), request.epoch, deadline, grace)
+    });
+    let control = Requests::new(lease);
+    let mut launch = Launch::default();
+    let outcome = match &control {
+        Ok(control) => execute(executors, &mut request, control, &mut launch),
+        Err(e) => lost(&request, &format!("cannot take stop requests: {e}")),
+    };
+    // Before the report: when the worker knows of the end, nothing of the attempt is left.
+    reports::remove_tmp(&request.paths.tmp).ok();
+    let report = TaskReport {
+        v: VERSION,
+        job: request.job,
+        task: request.task,
+        attempt: request.attempt,
+        epoch: request.epoch,
+        nonce: request.nonce,
+        outcome,
+        started: launch.started,
+        ended: now(),
+        out: launch.out,
+        err: launch.err,
+    };
+    // A worker that does not renew its lease is not there to listen; its successor reads the file.
+    let reply = request.reply.as_deref().filter(|_| !control.is_ok_and(|control| control.is_lease_lost()));
+    deliver(&report, &request.paths.report, reply)
+}
+
+/// What is known of an attempt beside its outcome.
+#[derive(Default)]
+struct Launch {
+    started: u64,
+    out: OutputInfo,
+    err: OutputInfo,
+}
+
+fn execute(
+    executors: &[&dyn Executor],
+    request: &mut TaskRequest,
+    control: &Requests,
+    launch: &mut Launch,
+) -> Outcome {
+    let Some(executor) = executors.iter().find(|executor| executor.kind() == request.executor) else {
+        let text = format!("task {:?}: this task-executor knows no executor {}", request.name.as_str(), request.executor);
+        return Outcome::new(Ending::Invalid, text);
+    };
+    if let Err(e) = make_tmp(request) {
+        return lost(request, &format!("cannot make its TMPDIR {}: {}", request.paths.tmp.display(), e.kind()));
+    }
+    if control.take().is_some() {
+        return Outcome::new(Ending::Stopped, "");
+    }
+    launch.started = now();
+    let started = with_umask(request.umask, || executor::block_on(executor.start(&request.spec)));
+    match started {
+        Ok(handle) => {
+            store_handle(&handle, &request.paths.handle);
+            wait(*executor, request, &handle, control, launch)
+        }
+        Err(outcome) => {
+            launch.started = 0;
+            outcome
+        }
+    }
+}
+
+fn wait(
+    executor: &dyn Executor,
+    request: &TaskRequest,
+    handle: &Handle,
+    control: &Requests,
+    launch: &mut Launch,
+) -> Outcome {
+    let spec = &request.spec;
+    let mut out = Capture::new(request.paths.out.clone(), spec.log_limit).redact(&spec.redact);
+    if let Some(relative) = &spec.stdout {
+        out = out.publish(spec.job_files.clone(), relative);
+    }
+    let mut err = Capture::new(request.paths.err.clone(), spec.log_limit).redact(&spec.redact);
+    let io = Io { control, out: &mut out, err: &mut err };
+    let mut outcome = executor::block_on(executor.wait(spec, handle, io));
+    let (out, err) = (out.finish(outcome.is_success()), err.finish(outcome.is_success()));
+    if let Some(problem) = out.publish_problem.as_deref().filter(|_| outcome.is_success()) {
+        outcome = lost(request, &format!("its standard output could not be published: {problem}"));
+    }
+    (launch.out, launch.err) = (info(out), info(err));
+    outcome
+}
+
+fn info(captured: Captured) -> OutputInfo {
+    OutputInfo { bytes: captured.bytes, lost: captured.lost, tail: captured.tail }
+}
+
+/// The attempt's own TMPDIR, unless the task names another.
+fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
+    let tmp = &request.paths.tmp;
+    match rustix::fs::mkdir(tmp, Mode::RWXU) {
+        // Of an executor that was killed before its request was over: the same attempt, so nobody uses it.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(e) => return Err(e.into()),
+    }
+    if let Some((uid, gid)) = request.spec.run_as {
+        std::os::unix::fs::chown(tmp, Some(uid), Some(gid))?;
+    }
+    let env = &mut request.spec.env;
+    if !env.iter().any(|(name, _)| name == "TMPDIR")
+        && let Some(tmp) = tmp.to_str()
+    {
+        env.push(("TMPDIR".into(), tmp.into()));
+    }
+    Ok(())
+}
+
+/// One small write: whoever reads it after a crash finds all of it or nothing. A full disk costs no task its run: then
+/// the marker in the environment finds its processes.
+fn store_handle(handle: &Handle, path: &Path) {
+    let body = serde_json::to_vec(handle).expect("BUG: a handle has only numbers and texts");
+    file::create(path, &body).ok();
+}
+
+/// The file is the record, the message is what makes it fast; either alone is enough.
+fn deliver(report: &TaskReport, path: &Path, reply: Option<&Path>) -> u8 {
+    let body = codec::encode_report(report);
+    let stored = file::replace(path, &body).is_ok();
+    let delivered = reply.map(|reply| outbox::send_message(reply, &body, outbox::LINGER).is_ok());
+    match (stored, delivered) {
+        (true, Some(true) | None) => exit::DELIVERED,
+        (true, Some(false)) => exit::ON_DISK,
+        (false, Some(true)) => exit::MESSAGE_ONLY,
+        (false, _) => exit::NOWHERE,
+    }
+}
+
+fn with_umask<T>(theirs: Option<u32>, act: impl FnOnce() -> T) -> T {
+    let Some(theirs) = theirs else { return act() };
+    umask(Mode::from_bits_truncate(theirs & 0o777));
+    let answer = act();
+    umask(OURS);
+    answer
+}
+
+fn lost(request: &TaskRequest, why: &str) -> Outcome {
+    Outcome::new(Ending::Lost, format!("task {:?}: {why}", request.name.as_str()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "for people to read in a report; nothing is decided by it")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
