@@ -1,3 +1,43 @@
-//! The `task-executor` program.
+//! The `task-executor` program: runs one task with its executor and reports how it ended. Knows no queue.
+//!
+//! A worker starts it without arguments and writes the request to its standard input, a socket. That path comes first
+//! and does nothing else: it is taken once per task.
 
-fn main() {}
+use std::{
+    ffi::OsStr,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use executor_shell::ShellExecutor;
+
+const EXPLANATION: &str =
+    "task-executor runs one task of a job. It is started by qworker, which writes a request to its
+standard input; by hand it is of use only as
+  task-executor --version
+To run a workflow: qmanager run FILE.
+";
+
+fn main() -> ExitCode {
+    match std::env::args_os().nth(1).as_deref().map(OsStr::as_encoded_bytes) {
+        None => serve(),
+        Some(b"--version" | b"-V") => {
+            say(&mut io::stdout(), &format!("task-executor {}\n", env!("CARGO_PKG_VERSION")), 0)
+        }
+        Some(b"--help" | b"-h") => say(&mut io::stdout(), EXPLANATION, 0),
+        Some(_) => say(&mut io::stderr(), EXPLANATION, task_process::exit::EXPLAINED),
+    }
+}
+
+fn serve() -> ExitCode {
+    let shell = ShellExecutor::new();
+    // While it waits for its task; what fails here fails again at the start, and is reported there.
+    shell.prepare().ok();
+    task_process::run(&[&shell]).unwrap_or_else(|| say(&mut io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
+}
+
+fn say(to: &mut impl Write, text: &str, code: u8) -> ExitCode {
+    // A closed pipe is no failure of ours.
+    to.write_all(text.as_bytes()).ok();
+    ExitCode::from(code)
+}

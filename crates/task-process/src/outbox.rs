@@ -150,7 +150,11 @@ impl Peer {
                 Ok((_, n)) => {
                     (self.begin, self.end) = (0, n);
                     self.total += n;
-                    return if self.total > PEER_LIMIT { Err(refused("the peer does not come to an end")) } else { Ok(()) };
+                    return if self.total > PEER_LIMIT {
+                        Err(refused("the peer does not come to an end"))
+                    } else {
+                        Ok(())
+                    };
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => self.wait(PollFlags::IN)?,

@@ -51,7 +51,9 @@ pub fn run(executors: &[&dyn Executor]) -> Option<ExitCode> {
         }
         // The worker has no task for this spare, or is gone.
         Ok(None) => exit::DELIVERED,
-        Err(Error::System { source, .. }) if source.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) => return None,
+        Err(Error::System { source, .. }) if source.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) => {
+            return None;
+        }
         Err(_) => exit::BAD_REQUEST,
     };
     Some(ExitCode::from(code))
@@ -157,14 +159,10 @@ struct Launch {
     err: OutputInfo,
 }
 
-fn execute(
-    executors: &[&dyn Executor],
-    request: &mut TaskRequest,
-    control: &Requests,
-    launch: &mut Launch,
-) -> Outcome {
+fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Requests, launch: &mut Launch) -> Outcome {
     let Some(executor) = executors.iter().find(|executor| executor.kind() == request.executor) else {
-        let text = format!("task {:?}: this task-executor knows no executor {}", request.name.as_str(), request.executor);
+        let text =
+            format!("task {:?}: this task-executor knows no executor {}", request.name.as_str(), request.executor);
         return Outcome::new(Ending::Invalid, text);
     };
     if let Err(e) = make_tmp(request) {
