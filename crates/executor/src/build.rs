@@ -41,6 +41,12 @@ pub struct AttemptFacts<'a> {
     pub tmp: &'a Path,
 }
 
+/// `NAME=value` of the environment that only this attempt's processes have.
+#[must_use]
+pub fn marker(job: JobId, task: TaskIx, attempt: Attempt) -> String {
+    format!("QM_MARK={job}/{task}/{attempt}")
+}
+
 /// Makes specifications of the tasks of one job on this host.
 #[derive(Debug)]
 pub struct SpecBuilder<'a> {
@@ -126,7 +132,7 @@ impl<'a> SpecBuilder<'a> {
             run_as: self.account.as_ref().map(|account| (account.uid, account.gid)),
             rlimits: self.rlimits.clone(),
             no_new_privs: shell.no_new_privs,
-            marker: format!("QM_MARK={}/{}/{}", job.id, attempt.task, attempt.attempt),
+            marker: marker(job.id, attempt.task, attempt.attempt),
             cgroup: shell.cgroup || params.resources.memory.is_some(),
         })
     }

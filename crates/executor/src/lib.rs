@@ -29,7 +29,7 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
-pub use build::{AttemptFacts, JobFacts, SpecBuilder};
+pub use build::{AttemptFacts, JobFacts, SpecBuilder, marker};
 pub use capture::{Capture, Captured};
 pub use check::Findings;
 pub use error::Error;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use workflow_model::{Cause, Epoch, JobId, JobStatus, QueueName};
 
 use crate::{
-    CancelHow, Claim, Claimed, Error, Filter, JobRow, NewJob, NewRound, Poll, Prune, QueueRow, Submitted, TaskRow,
+    CancelHow, Claim, Claimed, Error, Filter, JobRow, NewJob, NewRound, Poll, Prune, QueueRow, Submitted, TaskRow, Wake,
 };
 
 /// A store of jobs that many processes use at once.
@@ -89,6 +89,12 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
 
     /// Tells sleeping managers that something changed (a file, a NOTIFY). Called by the verbs that change something.
     async fn wake(&self) -> Result<(), Error>;
+
+    /// The other end of [`JobQueue::wake`], for a manager. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// The file cannot be watched.
+    fn watch(&self) -> Result<Wake, Error>;
 }
 
 /// How a job ended.

@@ -94,6 +94,16 @@ impl Running {
         self.inner.signal(Signal::TERM)
     }
 
+    /// SIGTERM and SIGINT: two requests to the task executor, so its task is killed at once. (Two SIGTERMs sent in a row
+    /// may arrive as one.)
+    ///
+    /// # Errors
+    /// We may not signal it.
+    pub fn stop_now(&self) -> Result<(), Error> {
+        self.inner.signal(Signal::TERM)?;
+        self.inner.signal(Signal::INT)
+    }
+
     /// SIGKILL to the task executor *alone*: its task lives on and must be ended by `Executor::stop`.
     ///
     /// # Errors

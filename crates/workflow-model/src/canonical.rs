@@ -1,6 +1,12 @@
 //! A workflow as stored in the queue: JSON in one fixed form, which is itself a valid workflow file; and hashes over it.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+    ser::SerializeMap,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -162,6 +168,29 @@ impl Serialize for EnvValue {
             Self::Text(text) => text.serialize(serializer),
             Self::Secret(name) => serializer.collect_map([("secret", name)]),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvValue {
+    /// A text, or `{"secret": NAME}`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = EnvValue;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(r#"a text, or {"secret": NAME}"#)
+            }
+            fn visit_str<E>(self, text: &str) -> Result<EnvValue, E> {
+                Ok(EnvValue::Text(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EnvValue, A::Error> {
+                match map.next_entry::<String, String>()? {
+                    Some((key, name)) if key == "secret" => Ok(EnvValue::Secret(name)),
+                    _ => Err(serde::de::Error::invalid_type(serde::de::Unexpected::Map, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
     }
 }
 

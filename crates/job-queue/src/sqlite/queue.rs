@@ -224,4 +224,8 @@ impl JobQueue for Sqlite {
     async fn wake(&self) -> Result<(), Error> {
         wake::touch(&self.wake_path())
     }
+
+    fn watch(&self) -> Result<wake::Wake, Error> {
+        wake::Wake::watch(self.wake_path())
+    }
 }
