@@ -3,9 +3,13 @@
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod foreground;
 pub mod layout;
+mod link;
+pub mod manager;
 pub mod output;
 pub mod select;
 pub mod settings;
 pub mod telemetry;
 pub mod text;
+pub mod worker;

@@ -3,18 +3,16 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use workflow_model::TaskIx;
+use workflow_model::{EnvValue, TaskIx};
 
 /// Opaque to the queue; a field that is added later has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobSettings {
     /// The job definition's `env`: beaten by a task's own.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(String, EnvValue)>,
     /// `--env` and `--env-file`: beat what the file says.
     pub env_override: Vec<(String, String)>,
-    /// Names of the submitter's environment that tasks get too (`run --pass-env GLOB`), with their values.
-    pub env_passed: Vec<(String, String)>,
     /// `run --secret NAME=env:VAR|file:PATH`: name to source, beside the configuration's.
     pub secrets: BTreeMap<String, String>,
     /// Ends the whole job when it runs longer.

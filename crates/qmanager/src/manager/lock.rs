@@ -1,0 +1,70 @@
+//! The manager's lock: one manager per run-dir, for as long as the process lives.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::FlockOperation;
+
+/// Held for life; the file goes with it.
+#[derive(Debug)]
+pub(super) struct ManagerLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl ManagerLock {
+    /// Takes the lock; `None` if another process has it.
+    pub(super) fn acquire(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            let lock = Self { file, path: path.to_path_buf() };
+            // The one before us may have removed the file between our open and our lock: then it locks nothing.
+            if lock.is_in_place() {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    /// Whether the file that we hold is still the one at the path (nobody removed the run-dir).
+    pub(super) fn is_in_place(&self) -> bool {
+        let held = self.file.metadata();
+        let found = self.path.metadata();
+        matches!((held, found), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    }
+}
+
+impl Drop for ManagerLock {
+    fn drop(&mut self) {
+        if self.is_in_place() {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f21_second_manager_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manager.lock");
+        let first = ManagerLock::acquire(&path).unwrap().unwrap();
+        assert!(ManagerLock::acquire(&path).unwrap().is_none());
+        assert!(first.is_in_place());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!first.is_in_place());
+        drop(first);
+        assert!(ManagerLock::acquire(&path).unwrap().is_some());
+        assert!(!path.exists(), "a lock that is given back leaves no file");
+    }
+}

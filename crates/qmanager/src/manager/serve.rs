@@ -1,0 +1,227 @@
+//! The manager's life: start, the loop that only builds events, and what it leaves behind.
+
+use std::sync::Arc;
+
+use executor::ProcessId;
+use job_queue::{Filter, JobQueue, Owner, TaskRow};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use workflow_model::{JobId, JobStatus};
+
+use super::{
+    Error, ManagerState, Options, WorkerState,
+    lock::ManagerLock,
+    notify::notify,
+    serving::{Event, Serving},
+    workers::{Doing, Heard, Place},
+};
+use crate::link::StopHow;
+
+/// What a foreground run wants to be told.
+#[derive(Debug)]
+pub enum Notice {
+    /// A worker has the job.
+    Took {
+        /// Whether it goes on with what an earlier worker began.
+        resumed: bool,
+    },
+    /// Task rows as they were recorded.
+    Rows(Vec<TaskRow>),
+    /// The job ended for this round.
+    Ended(JobStatus),
+    /// Something a person should know; `None` = it is well again.
+    Degraded(Option<String>),
+    /// A stop has begun; `true` = at once.
+    Stopping(bool),
+}
+
+/// Makes a manager a foreground run's: it ends with this job.
+#[derive(Debug)]
+pub struct Watch {
+    /// The job.
+    pub job: JobId,
+    /// Who is told.
+    pub notices: mpsc::UnboundedSender<Notice>,
+}
+
+/// Why a manager ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The watched job ended.
+    Job(JobStatus),
+    /// Told to stop, by this signal.
+    Signal(i32),
+}
+
+/// A manager with its workers started; they wait until [`Manager::serve`] has a queue for them.
+#[derive(Debug)]
+pub struct Manager {
+    pub(super) options: Options,
+    pub(super) lock: ManagerLock,
+    pub(super) host: String,
+    process: ProcessId,
+    since: u64,
+    pub(super) places: Vec<Place>,
+    pub(super) rows: bool,
+    pub(super) heard_sender: mpsc::UnboundedSender<(usize, u64, Heard)>,
+    heard: mpsc::UnboundedReceiver<(usize, u64, Heard)>,
+    signals: [(i32, Signal); 3],
+}
+
+impl Manager {
+    /// Takes the run-dir's lock and starts the workers. `rows`: they tell every recorded row (a foreground run).
+    ///
+    /// # Errors
+    /// Another manager serves this run-dir, the folders cannot be made, or a worker cannot be started at all.
+    pub fn start(options: Options, rows: bool) -> Result<Self, Error> {
+        let layout = options.layout.clone();
+        layout.create().map_err(Error::io("make the run-dir"))?;
+        let lock = ManagerLock::acquire(&layout.manager_lock())
+            .map_err(Error::io(format!("lock {}", layout.manager_lock().display())))?
+            .ok_or_else(|| Error::Running {
+                pid: ManagerState::read(&layout).map(|state| state.process.pid),
+                run_dir: layout.run_dir().to_path_buf(),
+            })?;
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [term, int, hup] = kinds.map(|kind| signal(kind).map(|stream| (kind.as_raw_value(), stream)));
+        let wrong = || Error::io("listen for signals");
+        let signals = [term.map_err(wrong())?, int.map_err(wrong())?, hup.map_err(wrong())?];
+        let (heard_sender, heard) = mpsc::unbounded_channel();
+        let host = task_process::host_id();
+        let now = Instant::now();
+        let mut places = Vec::new();
+        for (index, pool) in options.pools.iter().enumerate() {
+            for number in 0..pool.count {
+                let slot = format!("{}{number:02}", pool.qname);
+                let owner = Owner { host: host.clone(), run_dir: layout.run_dir_id(), slot };
+                places.push(Place::new(index, number, owner, now));
+            }
+        }
+        for (index, place) in places.iter_mut().enumerate() {
+            place
+                .start(index, &options, rows, &heard_sender, now)
+                .map_err(Error::io(format!("start {}", options.qworker.display())))?;
+        }
+        let process = task_process::current().map_err(Error::io("read /proc"))?;
+        let since = unix_now();
+        Ok(Self { options, lock, host, process, since, places, rows, heard_sender, heard, signals })
+    }
+
+    /// Serves a queue until told to stop, or until the watched job has ended. When it answers, the workers are gone
+    /// and, unless it handed over, nothing of ours is left in the run-dir.
+    ///
+    /// # Errors
+    /// The queue cannot be asked for this host's jobs at the start.
+    pub async fn serve(mut self, queue: Arc<dyn JobQueue>, watch: Option<Watch>) -> Result<Ended, Error> {
+        let orphans = self.orphans(&*queue).await?;
+        let mut wake = queue.watch()?;
+        let (results, mut done) = mpsc::unbounded_channel();
+        let mut serving = Serving::new(queue, watch, results, orphans, &self.options);
+        let mut beat = tokio::time::interval(self.options.times.beat());
+        let mut poll = tokio::time::interval(self.options.times.poll);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.announce("READY=1\n");
+        serving.wake(&mut self);
+        loop {
+            let [term, int, hup] = &mut self.signals;
+            let deadline = serving.stop_deadline;
+            let restart = serving.restart_at.values().min().copied();
+            let event = tokio::select! {
+                biased;
+                Some((index, generation, heard)) = self.heard.recv() => Event::Heard(index, generation, heard),
+                _ = term.1.recv() => Event::Signal(term.0),
+                _ = int.1.recv() => Event::Signal(int.0),
+                _ = hup.1.recv() => Event::Signal(hup.0),
+                Some(result) = done.recv() => result,
+                _ = wake.woken() => Event::Woken,
+                _ = beat.tick() => Event::Beat,
+                _ = poll.tick() => Event::PollDue,
+                () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => Event::Restart,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Overdue,
+            };
+            serving.handle(&mut self, event);
+            if serving.stop.is_some() && self.places.iter().all(|place| place.doing == Doing::Gone) {
+                break;
+            }
+            if serving.state_dirty {
+                serving.state_dirty = false;
+                self.write_state(&serving);
+            }
+        }
+        self.leave(&serving);
+        Ok(serving.watched_end.map_or(Ended::Signal(serving.stop_signal), Ended::Job))
+    }
+
+    /// Owners under this run-dir that have jobs but no place any more (fewer workers than before, another pool).
+    async fn orphans(&self, queue: &dyn JobQueue) -> Result<Vec<Owner>, Error> {
+        let filter = Filter { states: vec![JobStatus::Running, JobStatus::Cancelling], ..Filter::default() };
+        let ours = self.options.layout.run_dir_id();
+        let mut orphans: Vec<Owner> = queue.list(&filter).await?.into_iter().filter_map(|job| job.owner).collect();
+        orphans.retain(|owner| {
+            owner.host == self.host && owner.run_dir == ours && self.places.iter().all(|place| place.owner != *owner)
+        });
+        orphans.dedup();
+        Ok(orphans)
+    }
+
+    pub(super) fn announce(&self, message: &str) {
+        if let Some(socket) = &self.options.notify_socket
+            && let Err(error) = notify(socket, message)
+        {
+            tracing::warn!(%error, "cannot notify the service manager");
+        }
+    }
+
+    fn write_state(&self, serving: &Serving) {
+        let workers = self.places.iter().map(|place| WorkerState {
+            slot: place.owner.slot.clone(),
+            queue: self.options.pools[place.pool].qname.clone(),
+            executor: self.options.pools[place.pool].executor,
+            pid: place.pid,
+            job: if let Doing::Job(job, _) = place.doing { Some(job) } else { None },
+            degraded: place.degraded.clone(),
+            restarts: place.restarts,
+        });
+        let state = ManagerState {
+            v: 1,
+            version: env!("CARGO_PKG_VERSION").into(),
+            process: self.process.clone(),
+            host: self.host.clone(),
+            since: self.since,
+            workers: workers.collect(),
+            degraded: serving.degraded.clone(),
+        };
+        if let Err(error) = state.write(&self.options.layout) {
+            tracing::warn!(%error, "cannot write the manager's state");
+        }
+    }
+
+    /// Removes what is ours. After a handover sockets are gone with their workers, but leases and slots must stay.
+    fn leave(&self, serving: &Serving) {
+        let layout = &self.options.layout;
+        drop(std::fs::remove_file(layout.manager_state()));
+        drop(std::fs::remove_file(layout.stop_request()));
+        if serving.stop != Some(StopHow::Handover) {
+            drop(std::fs::remove_dir_all(layout.leases()));
+            drop(std::fs::remove_dir_all(layout.run_dir().join("slots")));
+            for place in &self.places {
+                drop(std::fs::remove_file(layout.run_dir().join(format!("{}.lock", place.owner.slot))));
+            }
+        }
+        if serving.watch.is_some() && self.lock.is_in_place() {
+            // The lock's file goes last, with the folder that only this run had.
+            drop(std::fs::remove_file(layout.manager_lock()));
+            drop(std::fs::remove_dir(layout.run_dir()));
+        }
+    }
+}
+
+/// Microseconds since 1970, for people.
+#[expect(clippy::disallowed_methods, reason = "what people read is wall time")]
+fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,396 @@
+//! What the manager does about each event. Synchronous: queue calls run beside it and come back as events.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use job_queue::{CancelHow, JobQueue, Owner, Poll};
+use tokio::{sync::mpsc, time::Instant};
+use workflow_model::{Epoch, JobId, JobStatus, QueueName};
+
+use super::{
+    Options, StopRequest, leases,
+    lock::ManagerLock,
+    serve::{Manager, Notice, Watch},
+    workers::{Doing, Heard},
+};
+use crate::link::{Order, StopHow, Word};
+
+/// A worker that has not ended so long after its tasks' grace period is killed.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Heard(usize, u64, Heard),
+    Signal(i32),
+    Beat,
+    PollDue,
+    Woken,
+    Polled(Result<Poll, job_queue::Error>),
+    Renewed(Vec<JobId>, Option<job_queue::Error>),
+    /// Leases were prolonged for the next manager: now the workers may go.
+    Prolonged,
+    Restart,
+    Overdue,
+}
+
+/// What a manager that serves keeps in mind.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) queue: Arc<dyn JobQueue>,
+    pub(super) watch: Option<Watch>,
+    results: mpsc::UnboundedSender<Event>,
+    /// Counts what may have made a job ready; a claim that began earlier may have missed it.
+    wakes: u64,
+    /// Queues that may have a job to claim.
+    ready: HashMap<QueueName, bool>,
+    pub(super) orphans: Vec<Owner>,
+    pub(super) restart_at: HashMap<usize, Instant>,
+    pub(super) stop: Option<StopHow>,
+    pub(super) stop_signal: i32,
+    pub(super) stop_deadline: Option<Instant>,
+    pub(super) watched_end: Option<JobStatus>,
+    polling: bool,
+    next_run_at: Option<job_queue::Micros>,
+    pub(super) degraded: Option<String>,
+    pub(super) state_dirty: bool,
+}
+
+impl Serving {
+    pub(super) fn new(
+        queue: Arc<dyn JobQueue>,
+        watch: Option<Watch>,
+        results: mpsc::UnboundedSender<Event>,
+        orphans: Vec<Owner>,
+        options: &Options,
+    ) -> Self {
+        Self {
+            queue,
+            watch,
+            results,
+            wakes: 0,
+            ready: options.pools.iter().map(|pool| (pool.qname.clone(), true)).collect(),
+            orphans,
+            restart_at: HashMap::new(),
+            stop: None,
+            stop_signal: 0,
+            stop_deadline: None,
+            watched_end: None,
+            polling: false,
+            next_run_at: None,
+            degraded: None,
+            state_dirty: true,
+        }
+    }
+
+    /// Everything that happens goes through here; nothing in it waits.
+    pub(super) fn handle(&mut self, manager: &mut Manager, event: Event) {
+        match event {
+            Event::Heard(index, generation, heard) if manager.places[index].generation == generation => match heard {
+                Heard::Word(word) => self.hear(manager, index, word),
+                Heard::Exited(status) => self.exited(manager, index, status),
+            },
+            Event::Heard(..) => {}
+            Event::Signal(number) => self.signalled(manager, number),
+            Event::Beat => self.beat(manager),
+            Event::PollDue => self.poll(manager),
+            Event::Woken => {
+                self.wake(manager);
+                self.poll(manager);
+            }
+            Event::Polled(poll) => self.polled(manager, poll),
+            Event::Renewed(lost, error) => {
+                for job in lost {
+                    // The worker finds out with its next write, and then writes nothing more.
+                    tracing::warn!(%job, "the lease of this job is another worker's");
+                }
+                self.set_degraded(error.map(|error| format!("leases could not be renewed: {error}")));
+            }
+            Event::Prolonged => self.stop(manager, StopHow::Handover),
+            Event::Restart => self.restart(manager),
+            Event::Overdue => {
+                for place in &manager.places {
+                    place.kill();
+                }
+                self.stop_deadline = None;
+            }
+        }
+    }
+
+    fn hear(&mut self, manager: &mut Manager, index: usize, word: Word) {
+        let place = &mut manager.places[index];
+        place.last_beat = Instant::now();
+        match word {
+            Word::Beat => {}
+            Word::Ready => {
+                place.doing = Doing::Idle;
+                self.offer(manager);
+            }
+            Word::Idle => {
+                place.doing = Doing::Idle;
+                let queue = manager.options.pools[place.pool].qname.clone();
+                let missed = place.claim_seen < self.wakes;
+                self.ready.insert(queue, missed);
+                if missed {
+                    self.offer(manager);
+                }
+            }
+            Word::Took { job, epoch, resumed } => {
+                place.doing = Doing::Job(job, epoch);
+                self.orphans.retain(|owner| *owner != place.owner);
+                if resumed {
+                    // Its executors run under an old lease: tell them of the new one before the old ends.
+                    let deadline = task_process::boottime_now() + leases::micros(manager.options.times.lease);
+                    leases::write(&manager.options.layout, job, epoch, deadline);
+                }
+                self.tell(job, Notice::Took { resumed });
+                // There may be more where this one came from.
+                self.offer(manager);
+            }
+            Word::Progressed => place.restarts = 0,
+            Word::Rows(rows) => {
+                if let Some(watch) = &self.watch {
+                    drop(watch.notices.send(Notice::Rows(rows)));
+                }
+            }
+            Word::Left { job, status } => {
+                place.doing = Doing::Claiming;
+                place.claim_seen = self.wakes;
+                drop(std::fs::remove_file(manager.options.layout.lease(job)));
+                if let Some(status) = status.filter(|_| self.is_watched(job)) {
+                    self.watched_end = Some(status);
+                    self.tell(job, Notice::Ended(status));
+                    self.stop(manager, StopHow::Release);
+                }
+            }
+            Word::Degraded(why) => {
+                place.degraded.clone_from(&why);
+                self.state_dirty = true;
+                if let Some(watch) = &self.watch {
+                    drop(watch.notices.send(Notice::Degraded(why)));
+                }
+            }
+        }
+    }
+
+    fn exited(&mut self, manager: &mut Manager, index: usize, status: std::io::Result<std::process::ExitStatus>) {
+        let place = &mut manager.places[index];
+        place.ended();
+        self.state_dirty = true;
+        if self.stop.is_some() {
+            return;
+        }
+        let delay = place.backoff(&manager.options);
+        place.restarts += 1;
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        tracing::warn!(worker = place.owner.slot, %status, delay_ms = delay.as_millis(), "a worker ended, restarting");
+        if place.restarts > 3 {
+            place.degraded = Some(format!("ended {} times without doing anything ({status})", place.restarts));
+        }
+        self.restart_at.insert(index, Instant::now() + delay);
+    }
+
+    fn restart(&mut self, manager: &mut Manager) {
+        let now = Instant::now();
+        let due: Vec<usize> = self.restart_at.iter().filter(|(_, at)| **at <= now).map(|(index, _)| *index).collect();
+        for index in due {
+            self.restart_at.remove(&index);
+            let place = &mut manager.places[index];
+            if let Err(error) = place.start(index, &manager.options, manager.rows, &manager.heard_sender, now) {
+                tracing::warn!(worker = place.owner.slot, %error, "cannot start a worker");
+                place.restarts += 1;
+                place.degraded = Some(format!("cannot be started: {error}"));
+                let delay = place.backoff(&manager.options);
+                self.restart_at.insert(index, now + delay);
+            }
+            self.state_dirty = true;
+        }
+    }
+
+    /// Something may have become ready.
+    pub(super) fn wake(&mut self, manager: &mut Manager) {
+        self.wakes += 1;
+        for ready in self.ready.values_mut() {
+            *ready = true;
+        }
+        self.offer(manager);
+    }
+
+    /// Lets one idle worker of each queue that may have a job claim; when it took one, the next is asked.
+    fn offer(&mut self, manager: &mut Manager) {
+        if self.stop.is_some() {
+            return;
+        }
+        for (pool, options) in manager.options.pools.iter().enumerate() {
+            if !self.ready.get(&options.qname).is_some_and(|ready| *ready) {
+                continue;
+            }
+            if manager.places.iter().any(|place| place.pool == pool && place.doing == Doing::Claiming) {
+                continue;
+            }
+            if let Some(place) = manager.places.iter_mut().find(|p| p.pool == pool && p.doing == Doing::Idle) {
+                place.doing = Doing::Claiming;
+                place.claim_seen = self.wakes;
+                place.order(&Order::Claim { orphans: self.orphans.clone() });
+            }
+        }
+    }
+
+    fn beat(&mut self, manager: &mut Manager) {
+        let silent_after = manager.options.times.beat() * 2;
+        let now = Instant::now();
+        let mut jobs: Vec<(JobId, Epoch)> = Vec::new();
+        for place in &manager.places {
+            let silent = now.duration_since(place.last_beat) > silent_after;
+            if silent && place.doing != Doing::Gone {
+                tracing::warn!(worker = place.owner.slot, "a worker is silent, killing it");
+                place.kill();
+            } else if let Doing::Job(job, epoch) = place.doing {
+                jobs.push((job, epoch));
+            }
+        }
+        if !jobs.is_empty() {
+            let (queue, layout, ttl) =
+                (Arc::clone(&self.queue), manager.options.layout.clone(), manager.options.times.lease);
+            let results = self.results.clone();
+            tokio::spawn(async move {
+                let (lost, error) = leases::renew(queue, layout, jobs, ttl).await;
+                drop(results.send(Event::Renewed(lost, error)));
+            });
+        }
+        if !manager.lock.is_in_place() {
+            self.run_dir_gone(manager);
+        }
+    }
+
+    /// The run-dir was removed under us: without its lock another manager could start. Tasks are in the reports and
+    /// the queue, so a new start loses nothing.
+    fn run_dir_gone(&mut self, manager: &mut Manager) {
+        match manager
+            .options
+            .layout
+            .create()
+            .and_then(|()| ManagerLock::acquire(&manager.options.layout.manager_lock()))
+        {
+            Ok(Some(lock)) => {
+                tracing::warn!(run_dir = %manager.options.layout.run_dir().display(), "the run-dir was removed, made again");
+                manager.lock = lock;
+                self.state_dirty = true;
+            }
+            Ok(None) => {
+                tracing::error!("the run-dir was removed and another qmanager has taken it: handing over to it");
+                self.stop(manager, StopHow::Handover);
+            }
+            Err(error) => self.set_degraded(Some(format!("the run-dir is gone and cannot be made again: {error}"))),
+        }
+    }
+
+    fn poll(&mut self, manager: &Manager) {
+        if self.polling {
+            return; // the last one has not answered yet: a busy database is not asked twice
+        }
+        self.polling = true;
+        let queues: Vec<QueueName> = manager.options.pools.iter().map(|pool| pool.qname.clone()).collect();
+        let (queue, host, results) = (Arc::clone(&self.queue), manager.host.clone(), self.results.clone());
+        tokio::spawn(async move {
+            drop(results.send(Event::Polled(queue.poll(&queues, &host).await)));
+        });
+    }
+
+    fn polled(&mut self, manager: &mut Manager, poll: Result<Poll, job_queue::Error>) {
+        self.polling = false;
+        let poll = match poll {
+            Ok(poll) => poll,
+            Err(error) => return self.set_degraded(Some(format!("the queue cannot be polled: {error}"))),
+        };
+        self.set_degraded(None);
+        self.next_run_at = poll.next;
+        for queue in poll.ready {
+            self.wakes += 1;
+            self.ready.insert(queue, true);
+        }
+        for (job, epoch, how) in poll.cancels {
+            self.cancel(manager, job, epoch, how);
+        }
+        self.offer(manager);
+    }
+
+    fn cancel(&self, manager: &Manager, job: JobId, epoch: Epoch, how: CancelHow) {
+        if let Some(place) = manager.places.iter().find(|place| place.doing == Doing::Job(job, epoch)) {
+            place.order(&Order::Cancel { job, epoch, how });
+        }
+    }
+
+    fn signalled(&mut self, manager: &mut Manager, number: i32) {
+        let request = StopRequest::take(&manager.options.layout);
+        let how = match (self.stop, request) {
+            (None, Some(request)) => {
+                if let (StopHow::Handover, Some(keep)) = (request.how, request.keep_s) {
+                    self.stop_signal = number;
+                    return self.prolong(manager, Duration::from_secs(keep));
+                }
+                request.how
+            }
+            (None, None) => StopHow::Release,
+            // Someone waits for a drain no longer: stop as usual. Any other second signal is "now".
+            (Some(StopHow::Drain), request) => request.map_or(StopHow::Release, |request| request.how),
+            (Some(_), _) => StopHow::Now,
+        };
+        self.stop_signal = number;
+        self.stop(manager, how);
+    }
+
+    /// Handing over: leases last until the next manager is there.
+    fn prolong(&self, manager: &Manager, keep: Duration) {
+        let jobs = manager.places.iter().filter_map(|place| match place.doing {
+            Doing::Job(job, epoch) => Some((job, epoch)),
+            _ => None,
+        });
+        let (queue, layout) = (Arc::clone(&self.queue), manager.options.layout.clone());
+        let jobs: Vec<_> = jobs.collect();
+        let results = self.results.clone();
+        tokio::spawn(async move {
+            let (lost, error) = leases::renew(queue, layout, jobs, keep).await;
+            drop(results.send(Event::Renewed(lost, error)));
+            drop(results.send(Event::Prolonged));
+        });
+    }
+
+    fn stop(&mut self, manager: &Manager, how: StopHow) {
+        self.stop = Some(how);
+        self.restart_at.clear();
+        manager.announce("STOPPING=1\n");
+        if let Some(watch) = &self.watch
+            && self.watched_end.is_none()
+        {
+            drop(watch.notices.send(Notice::Stopping(how == StopHow::Now)));
+        }
+        for place in &manager.places {
+            place.order(&Order::Stop(how));
+        }
+        let grace = manager.options.pools.iter().map(|pool| pool.settings.tasks.grace).max().unwrap_or_default();
+        self.stop_deadline = match how {
+            StopHow::Drain => None,
+            StopHow::Release => Some(Instant::now() + grace + STOP_MARGIN),
+            StopHow::Now | StopHow::Handover => Some(Instant::now() + STOP_MARGIN),
+        };
+    }
+
+    fn set_degraded(&mut self, why: Option<String>) {
+        if self.degraded != why {
+            if let Some(why) = &why {
+                tracing::warn!("{why}");
+            }
+            self.degraded = why;
+            self.state_dirty = true;
+        }
+    }
+
+    fn is_watched(&self, job: JobId) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.job == job)
+    }
+
+    fn tell(&self, job: JobId, notice: Notice) {
+        if let Some(watch) = self.watch.as_ref().filter(|watch| watch.job == job) {
+            drop(watch.notices.send(notice));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! From what the scheduler wants started to a request on a task executor's standard input.
+
+use std::path::PathBuf;
+
+use job_queue::AttemptProcess;
+use task_process::{Lease, SlotGuard, Spare, TaskRequest};
+use workflow_model::{Nonce, TaskIx};
+
+use super::{
+    attempt::Live,
+    process::Worker,
+    run::{Run, Start},
+};
+
+/// A start that is ready to go once it is recorded.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) task: TaskIx,
+    spare: Spare,
+    request: TaskRequest,
+}
+
+impl Worker {
+    /// Prepares as many of the waiting starts as there are slots. They are in `run.live` then, to be recorded.
+    pub(super) fn prepare(&mut self, run: &mut Run) -> Vec<Launch> {
+        let mut launches = Vec::new();
+        while let Some(start) = run.starts.front().copied() {
+            let weight = self.weight(run, start.task);
+            let Some(slots) = self.slots_for(weight) else { break };
+            run.starts.pop_front();
+            match self.prepare_one(run, start, slots) {
+                Ok(launch) => launches.push(launch),
+                Err(Hindered::Invalid(message)) => {
+                    let now = run.now();
+                    run.unlaunchable(start, message, now);
+                }
+                Err(Hindered::NoProcess) => {
+                    // F82: the slot stays free, the task waits; tried again when something ends or in a moment.
+                    run.starts.push_front(start);
+                    self.retry_spawn();
+                    break;
+                }
+            }
+        }
+        if run.starts.is_empty() {
+            self.kept.clear();
+            self.slots.give_up();
+        }
+        launches
+    }
+
+    fn prepare_one(&mut self, run: &mut Run, start: Start, slots: SlotGuard) -> Result<Launch, Hindered> {
+        let Start { task, attempt } = start;
+        let definition = run.workflow.task(task);
+        let paths = run.dir.paths(task, &definition.name, attempt, Lease::path(self.run_dir.path(), run.job.id));
+        let spec = match self.spec(run, task, attempt, &paths.tmp) {
+            Ok(spec) => spec,
+            Err(problem) => {
+                self.keep(slots);
+                return Err(Hindered::Invalid(problem));
+            }
+        };
+        let spare = match self.spares.take() {
+            Ok(spare) => spare,
+            Err(error) => {
+                self.degraded(Some(format!("cannot start a task executor: {}", chain(&error))));
+                self.keep(slots);
+                return Err(Hindered::NoProcess);
+            }
+        };
+        let nonce = Nonce::generate();
+        let request = TaskRequest {
+            v: task_process::VERSION,
+            job: run.job.id,
+            task,
+            name: definition.name.clone(),
+            attempt,
+            epoch: run.job.epoch,
+            nonce,
+            executor: self.setup.pool.executor,
+            spec,
+            paths: paths.clone(),
+            reply: Some(PathBuf::from(self.inbox.path())),
+            deadline: Some(self.lease_deadline),
+            umask: Some(self.setup.umask),
+        };
+        let id = spare.id();
+        let process_row = Some(AttemptProcess {
+            pid: id.pid,
+            start_time: id.start_time,
+            boot_id: id.boot_id.clone(),
+            host: self.host.clone(),
+            nonce,
+        });
+        let started = run.clock.now_wall();
+        let live = Live { attempt, nonce, paths, process: None, slots: Some(slots), process_row, started };
+        run.live.insert(task, live);
+        Ok(Launch { task, spare, request })
+    }
+
+    /// Hands over the request: from here on the task runs. Only after the attempt is recorded.
+    pub(super) async fn launch(&mut self, run: &mut Run, launch: Launch) {
+        let Launch { task, spare, request } = launch;
+        let Some(live) = run.live.get_mut(&task) else { return };
+        let fds = live.slots.as_ref().map(SlotGuard::fds).unwrap_or_default();
+        let attempt = live.attempt;
+        match spare.send(&request, &fds).await {
+            Ok(running) => {
+                drop(fds);
+                self.watch(task, attempt, &running);
+                live.process = Some(running);
+                let now = run.now();
+                let (task, attempt) = (task.into(), attempt.into());
+                run.apply(dag_scheduler::Event::Started { task, attempt }, now);
+            }
+            Err(error) => {
+                drop(fds);
+                let now = run.now();
+                let message = format!("the task executor ended before the task was launched: {}", chain(&error));
+                run.lost(task, dag_scheduler::Cause::LostExecutor, message, now);
+            }
+        }
+    }
+
+    /// How many slots a task takes: its CPUs, rounded up, at most all (design §6 Parallelism).
+    fn weight(&self, run: &Run, task: TaskIx) -> usize {
+        let cpus = run.workflow.task(task).params.as_ref().and_then(|params| params.resources.cpus).unwrap_or(1.0);
+        (cpus.ceil().max(1.0) as usize).min(self.slots.count())
+    }
+
+    /// Slots that an attempt of ours has just left, or free ones.
+    fn slots_for(&mut self, weight: usize) -> Option<SlotGuard> {
+        if let Some(fitting) = self.kept.iter().position(|slots| slots.weight() == weight) {
+            return Some(self.kept.swap_remove(fitting));
+        }
+        // They may be just the ones that are missing.
+        if !self.kept.is_empty() && weight > 1 {
+            self.kept.clear();
+        }
+        match self.slots.try_acquire(weight) {
+            Ok(slots) => slots,
+            Err(error) => {
+                self.degraded(Some(format!("slots cannot be locked: {}", chain(&error))));
+                None
+            }
+        }
+    }
+
+    /// Keeps slots for our next start, unless another worker waits for some.
+    pub(super) fn keep(&mut self, slots: SlotGuard) {
+        if !self.slots.contended() {
+            self.kept.push(slots);
+        }
+    }
+}
+
+/// Why a start could not be prepared.
+enum Hindered {
+    /// The task cannot run here as it is written.
+    Invalid(String),
+    /// No process can be started just now.
+    NoProcess,
+}
+
+/// An error with its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

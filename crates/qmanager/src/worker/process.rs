@@ -1,0 +1,326 @@
+//! The `qworker` process: set-up, its place, and the loop over jobs.
+
+use std::{
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use executor::Executor;
+use job_queue::{Claim, Claimed, JobQueue, OpenOptions, Owner};
+use task_process::{Inbox, RunDir, SlotGuard, Slots, Spares, WorkerLock};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use workflow_model::{Attempt, QueueName, TaskIx};
+
+use super::{
+    Error, Registry,
+    launch::chain,
+    recover::{self, Opened},
+    turn::{Happened, Left, drive},
+};
+use crate::{
+    layout::Layout,
+    link::{self, Ear, Mouth, Order, Setup, Word},
+};
+
+/// After the last job, task executors that have reported are given so long to end.
+const LAST_EXITS: Duration = Duration::from_secs(2);
+/// When no process can be started, the next try comes after so long at the latest (F82).
+const SPAWN_AGAIN: Duration = Duration::from_millis(500);
+
+/// A worker with everything it has.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) setup: Setup,
+    pub(super) layout: Layout,
+    pub(super) run_dir: RunDir,
+    pub(super) host: String,
+    pub(super) queue: Arc<dyn JobQueue>,
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) inbox: Inbox,
+    pub(super) spares: Spares,
+    pub(super) slots: Slots,
+    /// Slots that attempts of ours have left, for our next ones.
+    pub(super) kept: Vec<SlotGuard>,
+    pub(super) watchers: JoinSet<Happened>,
+    /// Orders in the order they came; `None` = the manager is gone.
+    pub(super) orders: mpsc::UnboundedReceiver<Option<Order>>,
+    pub(super) mouth: Mouth,
+    /// When to try again to start a process.
+    pub(super) spawn_again_at: Option<Instant>,
+    /// CLOCK_BOOTTIME at which the lease of the running job ends, as of its claim; renewals come by the lease file.
+    pub(super) lease_deadline: u64,
+    pub(super) draining: bool,
+    orders_back: mpsc::UnboundedSender<Option<Order>>,
+    degraded: Option<String>,
+}
+
+/// The body of `qworker`: runs a worker on the socket pair that is its standard input, until its manager says stop or
+/// is gone. Code 1: it was not started by a manager, cannot have its place, or lost its job to another worker.
+#[must_use]
+pub fn run(registry: &Registry) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    let result = runtime.block_on(main(registry));
+    // A tree that is still being ended, or a database that does not answer, holds nobody up.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody is there to be told; the next manager's worker goes on.
+        Err(Error::ManagerGone) => ExitCode::FAILURE,
+        Err(error) => {
+            let started_by_hand = matches!(error, Error::NotStartedByManager);
+            if started_by_hand {
+                crate::telemetry::init(tracing::level_filters::LevelFilter::ERROR, false);
+            }
+            tracing::error!("{}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn main(registry: &Registry) -> Result<(), Error> {
+    let stream = from_stdin().map_err(Error::io("use standard input"))?;
+    let (mut ear, mouth) = link::open(stream);
+    let Ok(Some(Order::Setup(setup))) = ear.hear().await else { return Err(Error::NotStartedByManager) };
+    crate::telemetry::init(setup.log.parse().unwrap_or(tracing::level_filters::LevelFilter::WARN), false);
+    let mut worker = Worker::new(*setup, registry, ear, mouth)?;
+    worker.beat();
+    let result = worker.serve().await;
+    worker.mouth.flush().await;
+    result
+}
+
+impl Worker {
+    fn new(setup: Setup, registry: &Registry, ear: Ear, mouth: Mouth) -> Result<Self, Error> {
+        let kind = setup.pool.executor;
+        let executor = registry.get(kind).ok_or(Error::NoExecutor(kind))?;
+        let run_dir = RunDir::open(&setup.run_dir)?;
+        let layout = Layout::existing(&setup.state_dir, &setup.run_dir);
+        let lock = WorkerLock::acquire(&run_dir, &setup.pool.qname, setup.number)?;
+        let inbox = Inbox::bind(lock)?;
+        let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
+        let log = io::stderr().as_fd().try_clone_to_owned().map_err(Error::io("use standard error"))?;
+        let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?;
+        spares.refill()?;
+        let queue = job_queue::open(&setup.db, &OpenOptions::default()).map_err(Error::Queue)?;
+        let (orders_back, orders) = mpsc::unbounded_channel();
+        tokio::spawn(forward(ear, orders_back.clone()));
+        Ok(Self {
+            host: task_process::host_id(),
+            layout,
+            run_dir,
+            queue,
+            executor,
+            inbox,
+            spares,
+            slots,
+            kept: Vec::new(),
+            watchers: JoinSet::new(),
+            orders,
+            mouth,
+            spawn_again_at: None,
+            lease_deadline: 0,
+            draining: false,
+            orders_back,
+            degraded: None,
+            setup,
+        })
+    }
+
+    /// First the job that an earlier worker in this place left, then whatever the manager points at.
+    async fn serve(&mut self) -> Result<(), Error> {
+        if let Some(claimed) = self.claim(false, &[]).await?
+            && !self.job(claimed).await?
+        {
+            return self.end().await;
+        }
+        self.mouth.say(&Word::Ready);
+        while let Some(Some(order)) = self.orders.recv().await {
+            match order {
+                Order::Claim { orphans } => {
+                    while let Some(claimed) = self.claim(true, &orphans).await? {
+                        if !self.job(claimed).await? {
+                            return self.end().await;
+                        }
+                    }
+                    self.mouth.say(&Word::Idle);
+                }
+                Order::Stop(_) => return self.end().await,
+                Order::Cancel { .. } | Order::Setup(_) => {}
+            }
+        }
+        Err(Error::ManagerGone)
+    }
+
+    /// Runs a job; whether to go on with another one after it.
+    async fn job(&mut self, claimed: Claimed) -> Result<bool, Error> {
+        let (job, epoch) = (claimed.job.id, claimed.job.epoch);
+        self.mouth.say(&Word::Took { job, epoch, resumed: claimed.resumed });
+        let left = match recover::open(self, claimed).await? {
+            Opened::Invalid(ending) => {
+                Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &[], ending.clone()).await).await?)
+            }
+            Opened::Run(mut run) => {
+                self.spares.set_ahead(self.ahead(&run));
+                let left = drive(self, &mut run).await?;
+                if left != Left::HandedOver {
+                    tidy(&run.dir);
+                }
+                left
+            }
+        };
+        let status = if let Left::Ended(status) = left { Some(status) } else { None };
+        if left != Left::HandedOver {
+            self.mouth.say(&Word::Left { job, status });
+        }
+        self.kept.clear();
+        Ok(matches!(left, Left::Ended(_)) && !self.draining)
+    }
+
+    async fn claim(&mut self, fresh: bool, orphans: &[Owner]) -> Result<Option<Claimed>, Error> {
+        if fresh && let Ok(order) = self.orders.try_recv() {
+            // A stop that came while the last job ended is not to be overtaken by the next job.
+            let stop = matches!(order, None | Some(Order::Stop(_)));
+            self.put_back(order);
+            if stop {
+                return Ok(None);
+            }
+        }
+        let own = self.owner();
+        // Locks of places that nobody has any more; held until the claim is through.
+        let locks: Vec<(Owner, WorkerLock)> =
+            orphans.iter().filter_map(|owner| Some((owner.clone(), self.lock_of(owner)?))).collect();
+        let claim = Claim {
+            queue: self.setup.pool.qname.clone(),
+            dead: std::iter::once(own.clone()).chain(locks.iter().map(|(owner, _)| owner.clone())).collect(),
+            owner: own,
+            executor: self.setup.pool.executor,
+            store: self.setup.pool.store.clone(),
+            ttl: self.setup.times.lease,
+            fresh,
+        };
+        // Taken before the claim is sent, so that it never outlives the database's idea of the lease.
+        self.lease_deadline = task_process::deadline_in(self.setup.times.lease);
+        let claimed = self.insist(async |queue| queue.claim(&claim).await).await?;
+        drop(locks);
+        Ok(claimed)
+    }
+
+    fn lock_of(&self, owner: &Owner) -> Option<WorkerLock> {
+        let digits = owner.slot.len() - owner.slot.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let (queue, number) = owner.slot.split_at(owner.slot.len() - digits);
+        let queue = QueueName::new(queue).ok()?;
+        WorkerLock::try_acquire(&self.run_dir, &queue, number.parse().ok()?).ok().flatten()
+    }
+
+    fn owner(&self) -> Owner {
+        let slot = task_process::worker_name(&self.setup.pool.qname, self.setup.number);
+        Owner { host: self.host.clone(), run_dir: self.layout.run_dir_id(), slot }
+    }
+
+    /// How many spares pay: as many as can start at once, one for a job of one task.
+    fn ahead(&self, run: &super::run::Run) -> usize {
+        self.slots.count().min(run.workflow.len()).clamp(1, 16)
+    }
+
+    /// Starts spares while there is nothing else to do.
+    pub(super) fn refill(&mut self) {
+        while self.inbox_is_quiet() {
+            match self.spares.refill() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.degraded(Some(format!("cannot start a task executor: {}", chain(&error))));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn inbox_is_quiet(&self) -> bool {
+        self.orders.is_empty()
+    }
+
+    pub(super) fn retry_spawn(&mut self) {
+        self.spawn_again_at = Some(Instant::now() + SPAWN_AGAIN);
+    }
+
+    /// Says what is wrong, or that it is well again; once.
+    pub(super) fn degraded(&mut self, why: Option<String>) {
+        if self.degraded != why {
+            if let Some(why) = &why {
+                tracing::warn!("{why}");
+            }
+            self.degraded.clone_from(&why);
+            self.mouth.say(&Word::Degraded(why));
+        }
+    }
+
+    /// Looks at an attempt whose task executor has ended without our watching.
+    pub(super) fn watch_ended(&mut self, task: TaskIx, attempt: Attempt) {
+        self.watchers.spawn(async move { Happened::Exited(task, attempt) });
+    }
+
+    /// An order that came while something else was waited for.
+    pub(super) fn put_back(&self, order: Option<Order>) {
+        drop(self.orders_back.send(order));
+    }
+
+    /// Alive, three times a lease: a worker that is silent for two beats is killed (SIGSTOP, a stuck disk).
+    fn beat(&self) {
+        let (mouth, every) = (self.mouth.clone(), self.setup.times.beat());
+        tokio::spawn(async move {
+            let mut beats = tokio::time::interval(every);
+            loop {
+                beats.tick().await;
+                mouth.say(&Word::Beat);
+            }
+        });
+    }
+
+    /// The last job is done; task executors that have reported are about to end, and are waited for, so that nothing
+    /// is left behind.
+    async fn end(&mut self) -> Result<(), Error> {
+        self.spares.set_ahead(0);
+        let exits = async { while self.watchers.join_next().await.is_some() {} };
+        drop(timeout(LAST_EXITS, exits).await);
+        Ok(())
+    }
+}
+
+/// The job's folder without what only a running job needs.
+fn tidy(dir: &task_process::JobDir) {
+    for folder in ["tmp", "reports"] {
+        // Not empty when an attempt of an earlier round left something: that is for people to look at.
+        drop(std::fs::remove_dir(dir.root().join(folder)));
+    }
+}
+
+/// Orders come through a channel, so that they can be looked at without waiting.
+async fn forward(mut ear: Ear, orders: mpsc::UnboundedSender<Option<Order>>) {
+    let end = loop {
+        match ear.hear::<Order>().await {
+            Ok(Some(order)) => drop(orders.send(Some(order))),
+            Ok(None) => break None,
+            Err(error) => {
+                tracing::error!(%error, "an order is not understood: is the manager of another version?");
+                break None;
+            }
+        }
+    };
+    drop(orders.send(end));
+}
+
+fn from_stdin() -> io::Result<tokio::net::UnixStream> {
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    stream.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(stream)
+}

@@ -1,0 +1,138 @@
+//! Opening a job: a new one, or one that an earlier worker left in any state.
+//!
+//! What the earlier worker knew is in the task rows and the report files. For each attempt that is recorded as running:
+//! its report is there (it ended), or its task executor lives (it is adopted), or it is lost; then its tree is ended
+//! before it runs again.
+
+use dag_scheduler::{Cause, Limits, Plan, Rules, Scheduler};
+use job_queue::{AttemptProcess, Claimed, JobEnding, TaskRow};
+use task_process::{JobDir, Lease, Running};
+use workflow_model::{Cause as JobCause, JobStatus, TaskIx, TaskStatus, Workflow};
+
+use super::{
+    Error,
+    attempt::Live,
+    launch::chain,
+    process::Worker,
+    record,
+    run::{Clock, Run},
+};
+use crate::settings::JobSettings;
+
+/// A claimed job, looked at.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// To be driven.
+    Run(Box<Run>),
+    /// It cannot run here; nothing was started.
+    Invalid(JobEnding),
+}
+
+/// Opens a claimed job.
+pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened, Error> {
+    let Claimed { job, definition, settings, tasks, resumed } = claimed;
+    let read = Workflow::from_canonical_json(&definition).map_err(|error| chain(&error));
+    let read = read.and_then(|workflow| {
+        serde_json::from_str::<JobSettings>(&settings).map(|settings| (workflow, settings)).map_err(|e| e.to_string())
+    });
+    let (workflow, settings) = match read {
+        Ok(read) => read,
+        Err(error) => return Ok(invalid(format!("the stored definition cannot be read: {error}"))),
+    };
+    drop(definition);
+    let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
+    dir.create()?;
+    let clock = Clock::start();
+    // The executor enforces `timeout` itself, with the grace period; the scheduler's timer only backs it up.
+    let slack = worker.setup.pool.settings.tasks.grace + Rules::default().timeout_slack;
+    let plan = Plan::from(&workflow).with_rules(Rules { timeout_slack: slack, ..Rules::default() });
+    let fresh = tasks.is_empty();
+    let rows = if fresh { unselected(&workflow, &settings, &clock) } else { tasks };
+    let scheduler = match restore(&plan, worker.slots.count(), &rows, &clock) {
+        Ok(scheduler) => scheduler,
+        Err(error) => return Ok(invalid(format!("the stored task states do not fit the definition: {error}"))),
+    };
+    drop(plan);
+    let mut run = Run::new(job, workflow, settings, dir, scheduler, clock);
+    if !resumed && let Err(problems) = worker.check(&run) {
+        return Ok(invalid(problems));
+    }
+    worker.prepare_job_files(&run)?;
+    if fresh && !rows.is_empty() {
+        let (job, epoch) = (run.job.id, run.job.epoch);
+        worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;
+    }
+    for row in rows.iter().filter(|row| row.status == TaskStatus::Running) {
+        reconcile(worker, &mut run, row);
+    }
+    if let Some(how) = run.job.cancel {
+        let now = run.now();
+        run.cancel(how, now);
+    }
+    Ok(Opened::Run(Box::new(run)))
+}
+
+/// What has become of an attempt that an earlier worker recorded as running.
+fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
+    let now = run.now();
+    let (task, attempt) = (row.task, row.attempt);
+    let name = run.workflow.task(task).name.clone();
+    let paths = run.dir.paths(task, &name, attempt, Lease::path(worker.run_dir.path(), run.job.id));
+    let Some(process_row) = row.attempt_process.clone() else {
+        let event = dag_scheduler::Event::Lost { task: task.into(), attempt: attempt.into(), cause: Cause::LostWorker };
+        return run.apply(event, now);
+    };
+    let AttemptProcess { pid, start_time, boot_id, host, nonce } = process_row.clone();
+    let here = host == worker.host;
+    let id = executor::ProcessId { pid, start_time, boot_id };
+    let started = row.started.unwrap_or(run.clock.origin_wall);
+    let live = Live { attempt, nonce, paths, process: None, slots: None, process_row: Some(process_row), started };
+    let paths = live.paths.clone();
+    run.live.insert(task, live);
+    if let Some(report) = task_process::read_report(&paths, nonce) {
+        return run.reported(&report, now);
+    }
+    let adopted = if here { Running::adopt(&id) } else { Ok(None) };
+    match adopted {
+        Ok(Some(running)) => {
+            tracing::info!(job = %run.job.id, %task, pid, "adopted a task executor");
+            worker.watch(task, attempt, &running);
+            if let Some(live) = run.live.get_mut(&task) {
+                live.process = Some(running);
+            }
+            let (task, attempt) = (task.into(), attempt.into());
+            run.apply(dag_scheduler::Event::Started { task, attempt }, now);
+        }
+        // It ended between the look at its report and now, or long ago: as if it had been watched (report, else the
+        // tree is ended and the attempt lost).
+        Ok(None) if here && id.boot_id == task_process::boot_id() => worker.watch_ended(task, attempt),
+        Ok(None) => {
+            let message = "the host that ran it was restarted, or is not this one".to_owned();
+            run.lost(task, Cause::LostWorker, message, now);
+        }
+        Err(error) => {
+            tracing::warn!(%task, error = chain(&error), "cannot adopt a task executor");
+            worker.watch_ended(task, attempt);
+        }
+    }
+}
+
+fn restore(plan: &Plan, slots: usize, rows: &[TaskRow], clock: &Clock) -> Result<Scheduler, dag_scheduler::IllegalRow> {
+    // What really runs at once is decided by the host's slots, which other workers use too.
+    let limits = Limits { parallel: u32::try_from(slots).unwrap_or(u32::MAX) };
+    Scheduler::restore(plan, limits, rows.iter().map(|row| (row.task.into(), record::restored(row, clock))))
+}
+
+/// `--only`, `--from`: tasks that are not selected are skipped from the start.
+fn unselected(workflow: &Workflow, settings: &JobSettings, clock: &Clock) -> Vec<TaskRow> {
+    let Some(selection) = &settings.selection else { return Vec::new() };
+    let selected: std::collections::HashSet<TaskIx> = selection.iter().copied().collect();
+    let row = dag_scheduler::Row { state: dag_scheduler::TaskState::Skipped, ..dag_scheduler::Row::default() };
+    let skipped = workflow.iter().map(|(ix, _)| ix).filter(|ix| !selected.contains(ix));
+    let skipped = skipped.map(|ix| TaskRow { message: Some("not selected".into()), ..record::row(ix, &row, clock) });
+    skipped.collect()
+}
+
+fn invalid(message: String) -> Opened {
+    Opened::Invalid(JobEnding { status: JobStatus::Failed, cause: Some(JobCause::Invalid), message: Some(message) })
+}

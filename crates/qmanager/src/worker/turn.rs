@@ -1,0 +1,295 @@
+//! The worker's loop for one job: events in, one commit, effects out.
+
+use std::time::Duration;
+
+use dag_scheduler::{Cause, StopHow as Urgency};
+use executor::{Handle, ShellHandle, Shutdown};
+use job_queue::TaskRow;
+use task_process::{Running, TaskReport};
+use tokio::time::{sleep_until, timeout};
+use workflow_model::{Attempt, ExecutorKind, JobStatus, TaskIx};
+
+use super::{Error, launch::chain, process::Worker, run::Run};
+use crate::link::{Order, StopHow, Word};
+
+/// How a worker parted with its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It ended for this round.
+    Ended(JobStatus),
+    /// It was given back to the queue.
+    Released,
+    /// Its tasks run on for the next manager's worker.
+    HandedOver,
+}
+
+/// What is noticed beside reports and orders.
+#[derive(Debug)]
+pub(super) enum Happened {
+    /// A task executor ended.
+    Exited(TaskIx, Attempt),
+    /// The tree of a lost task executor is dead, or could not be ended.
+    TreeEnded(TaskIx, Attempt, Result<(), String>),
+}
+
+#[derive(Debug)]
+enum Event {
+    Report(Box<TaskReport>),
+    Happened(Happened),
+    /// `None` = the manager is gone.
+    Order(Option<Order>),
+    Timer,
+    SlotFreed,
+}
+
+/// Drives a job to its end.
+pub(super) async fn drive(worker: &mut Worker, run: &mut Run) -> Result<Left, Error> {
+    let now = run.now();
+    run.apply(dag_scheduler::Event::Opened, now);
+    loop {
+        if let Some(left) = turn(worker, run).await? {
+            return Ok(left);
+        }
+        if run.end.is_some() || run.has_news() {
+            continue; // a launch failed: that is to be recorded before anything is waited for
+        }
+        let mut next = wait(worker, run).await?;
+        loop {
+            match take(worker, run, next).await? {
+                Some(left) => return Ok(left),
+                None => match arrived(worker) {
+                    Some(event) => next = event,
+                    None => break,
+                },
+            }
+        }
+        let now = run.now();
+        run.fire(now);
+    }
+}
+
+/// One loop turn. *Record before act*: the rows are committed before anything of them is done.
+async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error> {
+    for slots in run.take_freed() {
+        worker.keep(slots);
+    }
+    let launches = if run.releasing { Vec::new() } else { worker.prepare(run) };
+    let launched: Vec<TaskIx> = launches.iter().map(|launch| launch.task).collect();
+    let turn = run.take_turn(&launched);
+    let (job, epoch) = (run.job.id, run.job.epoch);
+    if let Some(end) = run.end {
+        let ending = run.ending(end);
+        let status = worker.insist(async |queue| queue.finish(job, epoch, &turn.rows, ending.clone()).await).await?;
+        worker.tell(turn.progressed, turn.rows);
+        turn.done.iter().for_each(forget);
+        return Ok(Some(Left::Ended(status)));
+    }
+    if run.releasing && run.live.is_empty() {
+        worker.insist(async |queue| queue.release(job, epoch, &turn.rows).await).await?;
+        worker.tell(turn.progressed, turn.rows);
+        turn.done.iter().for_each(forget);
+        return Ok(Some(Left::Released));
+    }
+    if !turn.rows.is_empty() {
+        worker.insist(async |queue| queue.record(job, epoch, &turn.rows).await).await?;
+    }
+    for launch in launches {
+        worker.launch(run, launch).await;
+    }
+    for (task, urgency) in turn.stops {
+        stop(run, task, urgency);
+    }
+    turn.done.iter().for_each(forget);
+    worker.tell(turn.progressed, turn.rows);
+    worker.refill();
+    Ok(None)
+}
+
+/// Waits for the first event; the rest that has come by then is taken without waiting.
+async fn wait(worker: &mut Worker, run: &Run) -> Result<Event, Error> {
+    let timer = run.next_timer().into_iter().chain(worker.spawn_again_at).min();
+    let wants_slots = !run.starts.is_empty() && !run.releasing && worker.spawn_again_at.is_none();
+    tokio::select! {
+        biased;
+        report = worker.inbox.recv() => Ok(Event::Report(Box::new(report?))),
+        Some(happened) = worker.watchers.join_next(), if !worker.watchers.is_empty() => match happened {
+            Ok(happened) => Ok(Event::Happened(happened)),
+            Err(error) => Err(Error::io("watch a task executor")(std::io::Error::other(error))),
+        },
+        order = worker.orders.recv() => Ok(Event::Order(order.flatten())),
+        () = sleep_until(timer.unwrap_or(run.clock.origin)), if timer.is_some() => Ok(Event::Timer),
+        freed = worker.slots.freed(), if wants_slots => freed.map(|()| Event::SlotFreed).map_err(Error::from),
+    }
+}
+
+/// Something that has come already.
+fn arrived(worker: &mut Worker) -> Option<Event> {
+    if let Some(report) = worker.inbox.try_recv() {
+        return Some(Event::Report(Box::new(report)));
+    }
+    if let Some(Ok(happened)) = worker.watchers.try_join_next() {
+        return Some(Event::Happened(happened));
+    }
+    worker.orders.try_recv().ok().map(Event::Order)
+}
+
+async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option<Left>, Error> {
+    let now = run.now();
+    match event {
+        Event::Report(report) => run.reported(&report, now),
+        Event::Happened(Happened::Exited(task, attempt)) => exited(worker, run, task, attempt),
+        Event::Happened(Happened::TreeEnded(task, attempt, result)) => tree_ended(run, task, attempt, result),
+        Event::Order(None) => return Err(Error::ManagerGone),
+        Event::Order(Some(Order::Claim { .. } | Order::Setup(_))) => {}
+        Event::Order(Some(Order::Cancel { job, epoch, how })) => {
+            if (job, epoch) == (run.job.id, run.job.epoch) {
+                worker.insist(async |queue| queue.cancelling(job, epoch).await).await?;
+                run.cancel(how, now);
+            }
+        }
+        Event::Order(Some(Order::Stop(how))) => match how {
+            StopHow::Release => run.release(false, now),
+            StopHow::Now => run.release(true, now),
+            StopHow::Drain => worker.draining = true,
+            StopHow::Handover => return Ok(Some(Left::HandedOver)),
+        },
+        Event::Timer => {
+            let instant = run.clock.instant();
+            if worker.spawn_again_at.is_some_and(|at| at <= instant) {
+                worker.spawn_again_at = None;
+            }
+            if run.deadline.is_some_and(|at| at <= instant) {
+                run.time_out(now);
+            }
+        }
+        Event::SlotFreed => {}
+    }
+    Ok(None)
+}
+
+/// A task executor ended. Usually its report has come; if not, the file is looked at; if there is none, it is lost,
+/// and its tree is ended before anything else is done about the task (F02).
+fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt) {
+    let now = run.now();
+    // Its message may be in the socket still.
+    while let Some(report) = worker.inbox.try_recv() {
+        run.reported(&report, now);
+    }
+    let Some(live) = run.live.get_mut(&task).filter(|live| live.attempt == attempt) else { return };
+    if let Some(report) = task_process::read_report(&live.paths, live.nonce) {
+        return run.reported(&report, now);
+    }
+    live.process = None;
+    let handle = task_process::read_handle(&live.paths).or_else(|| unwritten_handle(worker, run, task));
+    let Some(handle) = handle else {
+        return tree_ended(run, task, attempt, Ok(()));
+    };
+    let (executor, job_files) = (std::sync::Arc::clone(&worker.executor), run.job_files());
+    worker.watchers.spawn(async move {
+        // Blocks (design: shell's futures block in poll), so not in the worker's own thread.
+        let runtime = tokio::runtime::Handle::current();
+        let stopped =
+            tokio::task::spawn_blocking(move || runtime.block_on(executor.stop(&handle, Shutdown::Twice, &job_files)));
+        Happened::TreeEnded(task, attempt, stopped.await.unwrap_or_else(|error| Err(error.to_string())))
+    });
+}
+
+/// A task executor that died between the launch and the handle: its session and the marker find what it started.
+fn unwritten_handle(worker: &Worker, run: &Run, task: TaskIx) -> Option<Handle> {
+    let live = run.live.get(&task)?;
+    if worker.setup.pool.executor != ExecutorKind::Shell {
+        return None;
+    }
+    let row = live.process_row.as_ref()?;
+    let leader = executor::ProcessId { pid: row.pid, start_time: row.start_time, boot_id: row.boot_id.clone() };
+    let marker = executor::marker(run.job.id, task, live.attempt);
+    let grace = worker.setup.pool.settings.tasks.grace;
+    Some(Handle::Shell(ShellHandle { session: leader.pid, leader, cgroup: None, grace, marker }))
+}
+
+fn tree_ended(run: &mut Run, task: TaskIx, attempt: Attempt, result: Result<(), String>) {
+    if run.live.get(&task).is_none_or(|live| live.attempt != attempt) {
+        return;
+    }
+    let name = &run.workflow.task(task).name;
+    let message = match result {
+        Ok(()) => {
+            format!("the task executor of {name:?} ended without a word (killed?); what it had started was ended")
+        }
+        Err(error) => {
+            format!("the task executor of {name:?} ended without a word, and something it started may live on: {error}")
+        }
+    };
+    let now = run.now();
+    run.lost(task, Cause::LostExecutor, message, now);
+}
+
+fn stop(run: &Run, task: TaskIx, urgency: Urgency) {
+    let Some(process) = run.live.get(&task).and_then(|live| live.process.as_ref()) else { return };
+    let asked = match urgency {
+        Urgency::Grace => process.stop(),
+        Urgency::Kill => process.stop_now(),
+    };
+    if let Err(error) = asked {
+        tracing::warn!(%task, error = chain(&error), "cannot stop a task executor");
+    }
+}
+
+/// After the commit the report has done its work.
+fn forget(paths: &task_process::Paths) {
+    if let Err(error) = task_process::remove(paths) {
+        tracing::warn!(error = chain(&error), "cannot remove a report");
+    }
+}
+
+impl Worker {
+    /// Calls the queue until it answers, however long it is locked or full: what happened must be recorded, and tasks
+    /// run on meanwhile. Only a stop ends the patience: then the tasks are stopped without record.
+    pub(super) async fn insist<T>(
+        &mut self,
+        call: impl AsyncFn(&dyn job_queue::JobQueue) -> Result<T, job_queue::Error>,
+    ) -> Result<T, Error> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match call(&*self.queue).await {
+                Ok(value) => {
+                    self.degraded(None);
+                    return Ok(value);
+                }
+                Err(error) if error.is_transient() => {
+                    self.degraded(Some(format!("the queue cannot be written: {}", chain(&error))));
+                    if let Ok(order) = timeout(pause, self.orders.recv()).await {
+                        match order {
+                            None | Some(None) => return Err(Error::ManagerGone),
+                            Some(Some(Order::Stop(StopHow::Release | StopHow::Now))) => {
+                                return Err(Error::Queue(error));
+                            }
+                            Some(other) => self.put_back(other),
+                        }
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Tells the manager what was recorded.
+    fn tell(&self, progressed: bool, rows: Vec<TaskRow>) {
+        if progressed {
+            self.mouth.say(&Word::Progressed);
+        }
+        if self.setup.rows && !rows.is_empty() {
+            self.mouth.say(&Word::Rows(rows));
+        }
+    }
+
+    /// Watches a task executor; its end comes as [`Happened::Exited`].
+    pub(super) fn watch(&mut self, task: TaskIx, attempt: Attempt, running: &Running) {
+        let exited = running.exited();
+        self.watchers.spawn(async move {
+            exited.await;
+            Happened::Exited(task, attempt)
+        });
+    }
+}
