@@ -38,7 +38,6 @@ pub(crate) struct Dependency {
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
-    target_directory: PathBuf,
 }
 
 impl Workspace {
@@ -52,17 +51,10 @@ impl Workspace {
         Cmd::cargo().dir(&self.root)
     }
 
-    fn metadata(&self) -> Result<Metadata> {
-        let text = self.cargo().args(["metadata", "--format-version=1", "--no-deps", "--quiet"]).read()?;
-        serde_json::from_str(&text).context("cannot read what `cargo metadata` says")
-    }
-
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
-        Ok(self.metadata()?.packages)
-    }
-
-    pub(crate) fn target_dir(&self) -> Result<PathBuf> {
-        Ok(self.metadata()?.target_directory)
+        let text = self.cargo().args(["metadata", "--format-version=1", "--no-deps", "--quiet"]).read()?;
+        let metadata: Metadata = serde_json::from_str(&text).context("cannot read what `cargo metadata` says")?;
+        Ok(metadata.packages)
     }
 
     /// Builds and answers the programs by name.
