@@ -24,6 +24,8 @@ mod sqlite;
 mod wake;
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 
 pub use error::{Error, Source};

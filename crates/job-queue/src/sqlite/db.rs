@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,6 +23,9 @@ pub(super) enum Durability {
     Normal,
 }
 
+/// A WAL of so many pages (4 MiB) is copied into the database, and tried again after as many more.
+const CHECKPOINT_PAGES: i32 = 1_000;
+
 /// The connection and what it needs to know about itself.
 #[derive(Debug)]
 pub(super) struct Db {
@@ -30,21 +33,53 @@ pub(super) struct Db {
     /// `None` after a failure of the disk, until it could be opened again.
     conn: Option<Connection>,
     durability: Durability,
-    patience: Patience,
-    busy_timeout: Duration,
+    shared: Shared,
+    /// How long the WAL was when a checkpoint was last tried.
+    checkpoint_tried: i32,
 }
 
-/// Whether the connection waits for a lock: not on the caller's runtime, but on a thread that may block.
-pub(super) type Patience = Arc<AtomicBool>;
+/// What the connection's handlers share with its owner.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    /// Whether the connection waits for a lock: not on the caller's runtime, but on a thread that may block.
+    pub(super) patient: Arc<AtomicBool>,
+    /// How long it waits then.
+    pub(super) busy_timeout: Duration,
+    /// Pages in the WAL after the last commit.
+    pub(super) wal_pages: Arc<AtomicI32>,
+}
 
 impl Db {
-    pub(super) fn new(place: Place, conn: Connection, patience: Patience, busy_timeout: Duration) -> Self {
-        Self { place, conn: Some(conn), durability: Durability::Normal, patience, busy_timeout }
+    pub(super) fn new(place: Place, conn: Connection, shared: Shared) -> Self {
+        Self { place, conn: Some(conn), durability: Durability::Normal, shared, checkpoint_tried: 0 }
     }
 
     /// Whether the next calls wait for other processes' locks.
     pub(super) fn wait_for_locks(&self, wait: bool) {
-        self.patience.store(wait, Ordering::Relaxed);
+        self.shared.patient.store(wait, Ordering::Relaxed);
+    }
+
+    /// Whether the WAL is long enough for [`Db::checkpoint`].
+    pub(super) fn checkpoint_is_due(&mut self) -> bool {
+        let pages = self.shared.wal_pages.load(Ordering::Relaxed);
+        // It began anew from the start: then the last one succeeded.
+        if pages < self.checkpoint_tried {
+            self.checkpoint_tried = 0;
+        }
+        pages - self.checkpoint_tried >= CHECKPOINT_PAGES
+    }
+
+    /// Copies the WAL into the database as far as readers allow; waits for nobody but the disk. What fails here fails
+    /// again, and is seen, in the next commit.
+    pub(super) fn checkpoint(&mut self) {
+        self.checkpoint_tried = self.shared.wal_pages.load(Ordering::Relaxed);
+        let done = self.bare(|conn| {
+            conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
+            Ok(())
+        });
+        if let Err(error) = done {
+            tracing::warn!(%error, "cannot copy the WAL into the database");
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -82,7 +117,7 @@ impl Db {
     fn ready(&mut self, durability: Option<Durability>) -> Result<(), Error> {
         self.place.check()?;
         if self.conn.is_none() {
-            self.conn = Some(open::connect(self.place.path(), &self.patience, self.busy_timeout)?);
+            self.conn = Some(open::connect(self.place.path(), &self.shared)?);
             self.durability = Durability::Normal;
         }
         let conn = self.conn.as_ref().expect("BUG: opened just above");
@@ -133,20 +168,20 @@ fn end_transaction<T>(conn: &Connection, result: Result<T, Error>) -> Result<T, 
 }
 
 /// The wait for another process's lock: short and jittered first, since most locks are held for microseconds, and
-/// never longer than `timeout` in all. Answers `false` at once while nobody may wait.
+/// never longer than the busy timeout in all. Answers `false` at once while nobody may wait.
 #[expect(clippy::disallowed_methods, reason = "how long this wait has lasted is nobody else's business")]
-pub(super) fn busy_handler(patience: Patience, timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn busy_handler(shared: Shared) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut since = None;
     let mut jitter = u64::from(std::process::id()) << 32 | clock::now().unsigned_abs() | 1;
     move |tries| {
-        if !patience.load(Ordering::Relaxed) {
+        if !shared.patient.load(Ordering::Relaxed) {
             return false;
         }
         if tries == 0 {
             since = None;
         }
         let since = *since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= timeout {
+        if since.elapsed() >= shared.busy_timeout {
             return false;
         }
         // xorshift64: quality does not matter, being different in each process does.

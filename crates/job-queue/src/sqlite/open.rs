@@ -5,14 +5,13 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, hooks::Wal};
 
 use super::{
-    db::{Db, Patience, busy_handler},
+    db::{Db, Shared, busy_handler},
     health,
     place::{self, Place},
     schema,
@@ -29,9 +28,10 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
     check_version(rusqlite::version_number())?;
     let made = !exists(path)? && make(path, options)?;
     let place = Place::of(path, options.network_file_system)?;
-    let patience: Patience = Arc::new(true.into());
-    let conn = connect(place.path(), &patience, options.busy_timeout)?;
-    let mut db = Db::new(place, conn, patience, options.busy_timeout);
+    let shared =
+        Shared { patient: Arc::new(true.into()), busy_timeout: options.busy_timeout, wal_pages: Arc::default() };
+    let conn = connect(place.path(), &shared)?;
+    let mut db = Db::new(place, conn, shared);
     if !made {
         check_schema(&mut db)?;
         health::check_file(&mut db, options.check)?;
@@ -40,11 +40,11 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
 }
 
 /// A connection to an existing file, with everything set that SQLite keeps per connection.
-pub(super) fn connect(path: &Path, patience: &Patience, timeout: Duration) -> Result<Connection, Error> {
+pub(super) fn connect(path: &Path, shared: &Shared) -> Result<Connection, Error> {
     // A path of the user's is never a URI; the handle's own mutex keeps threads apart.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_handler(Some(busy_handler(Arc::clone(patience), timeout)))?;
+    conn.busy_handler(Some(busy_handler(shared.clone())))?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     if conn.is_readonly("main")? {
@@ -60,6 +60,12 @@ pub(super) fn connect(path: &Path, patience: &Patience, timeout: Duration) -> Re
             path.display()
         )));
     }
+    // In place of SQLite's own checkpoints: those run inside a commit, and so on the caller's thread.
+    let pages = Arc::clone(&shared.wal_pages);
+    conn.wal_hook(Some(move |_: &mut Wal, now: i32| {
+        pages.store(now, Ordering::Relaxed);
+        Ok(())
+    }))?;
     // mmap off: a truncated file would be a SIGBUS. The WAL is cut back after a reader had let it grow (F33).
     conn.execute_batch(
         "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA mmap_size=0; PRAGMA journal_size_limit=67108864",

@@ -92,10 +92,25 @@ impl Sqlite {
             Err(TryLockError::WouldBlock) => return None,
         };
         db.wait_for_locks(false);
-        match f(&mut db) {
+        let result = f(&mut db);
+        if db.checkpoint_is_due() {
+            self.checkpoint_soon();
+        }
+        match result {
             Err(Error::Busy(_)) => None,
             other => Some(other),
         }
+    }
+
+    /// Nobody waits for it, but calls that come meanwhile wait for the connection.
+    fn checkpoint_soon(&self) {
+        let shared = Arc::clone(&self.db);
+        tokio::task::spawn_blocking(move || {
+            let mut db = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if db.checkpoint_is_due() {
+                db.checkpoint();
+            }
+        });
     }
 
     /// Runs `f` on a thread that may block, waiting for locks as long as the busy timeout allows.
@@ -108,7 +123,11 @@ impl Sqlite {
             // A panic in an earlier call has rolled its transaction back; the connection is sound.
             let mut db = shared.lock().unwrap_or_else(PoisonError::into_inner);
             db.wait_for_locks(true);
-            f(&mut db)
+            let result = f(&mut db);
+            if db.checkpoint_is_due() {
+                db.checkpoint();
+            }
+            result
         });
         match task.await {
             Ok(result) => result,
