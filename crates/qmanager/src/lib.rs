@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod exit;
 pub mod foreground;
+pub mod graph;
 pub mod layout;
 mod link;
 pub mod manager;
