@@ -45,7 +45,7 @@ fn run(plan: &Plan, work: &[Work]) -> Result<JobEnd, Box<dyn Error>> {
 use dag_scheduler::Retry;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut plan = Plan::new();
     let left = plan.task(Policy::default(), &[]);
     let right = plan.task(Policy { allow_failure: true, ..Policy::default() }, &[]);

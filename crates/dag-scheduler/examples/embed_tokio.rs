@@ -51,7 +51,7 @@ async fn run(plan: &Plan, work: &[Work], cancel: impl Future<Output = ()>) -> Re
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let mut plan = Plan::new();
     let quick = plan.task(Policy::default(), &[]);
     let endless = plan.task(Policy::default(), &[quick]);

@@ -103,4 +103,10 @@ impl Timer {
     pub fn task(self) -> TaskIx {
         self.task
     }
+
+    /// The attempt that it waits for or, in a backoff, waits after.
+    #[must_use]
+    pub fn attempt(self) -> Attempt {
+        self.attempt
+    }
 }

@@ -34,6 +34,7 @@ pub struct Scheduler {
     pub(crate) opened: bool,
     pub(crate) finished: Option<JobEnd>,
     pub(crate) stale: u64,
+    pub(crate) edges_followed: u64,
     /// Scratch: tasks that are terminal and whose dependents do not know it yet.
     pub(crate) ended: Vec<TaskIx>,
     /// Scratch: tasks whose dependents are to be tainted.
@@ -112,6 +113,7 @@ impl Scheduler {
             opened: false,
             finished: None,
             stale: 0,
+            edges_followed: 0,
             ended: Vec::new(),
             tainting: Vec::new(),
         }
@@ -377,6 +379,7 @@ impl Scheduler {
             if self.is_failure(ix) {
                 self.taint_below(ix); // before the counters: a dependent is decided knowing of this failure
             }
+            self.edges_followed += self.flat.range(ix).len() as u64;
             for place in self.flat.range(ix) {
                 let dependent = self.flat.at(place);
                 let unfinished = &mut self.unfinished[dependent.index()];
@@ -410,6 +413,7 @@ impl Scheduler {
         }
         self.tainting.push(ix);
         while let Some(ix) = self.tainting.pop() {
+            self.edges_followed += self.flat.range(ix).len() as u64;
             for place in self.flat.range(ix) {
                 let below = self.flat.at(place);
                 if !self.tasks[below.index()].tainted {

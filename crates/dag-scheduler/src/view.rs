@@ -105,6 +105,13 @@ impl Scheduler {
         self.stale
     }
 
+    /// How many edges were followed so far, which is what events cost: each edge once when its task ends, and once more
+    /// if it is below a failure.
+    #[must_use]
+    pub fn edges_followed(&self) -> u64 {
+        self.edges_followed
+    }
+
     /// The latest moment seen.
     #[must_use]
     pub fn now(&self) -> Time {
