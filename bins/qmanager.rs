@@ -1,3 +1,11 @@
-//! The `qmanager` program.
+//! The `qmanager` program: the command line.
 
-fn main() {}
+use std::{process::ExitCode, sync::Arc};
+
+use executor_shell::ShellExecutor;
+use qmanager::{config::Environment, worker::Registry};
+
+fn main() -> ExitCode {
+    let registry = Registry::new(vec![Arc::new(ShellExecutor::new())]);
+    qmanager::main(std::env::args_os(), Environment::capture(), registry).into()
+}

@@ -14,7 +14,6 @@ mod command;
 mod feed;
 mod ladder;
 mod lifecycle;
-mod mask;
 mod message;
 mod outside;
 mod prepare;

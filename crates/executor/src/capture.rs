@@ -8,8 +8,6 @@ use std::{
     path::PathBuf,
 };
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Sink, log_file::LogFile, publish::Publish, redact::Redactor};
 
 /// Bytes of a stream's end that go into reports and messages.
@@ -27,7 +25,7 @@ pub struct Capture {
 }
 
 /// What is known of a stream after its end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
     /// Bytes that the task wrote.
     pub bytes: u64,
@@ -148,6 +146,3 @@ pub(crate) fn describe(error: &io::Error) -> String {
         None => text,
     }
 }
-
-#[cfg(test)]
-mod tests;

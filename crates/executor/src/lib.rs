@@ -11,8 +11,6 @@ pub mod beneath;
 mod build;
 mod capture;
 mod check;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod environment;
 mod error;
 mod handle;
@@ -40,7 +38,9 @@ pub use outcome::{Ending, Outcome};
 pub use pollster::block_on;
 pub use redact::{MASK, Redactor};
 pub use secret::{SecretSource, Secrets};
-pub use settings::Settings;
+pub use settings::{
+    ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings,
+};
 pub use shutdown::{Control, Shutdown};
 pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};
 

@@ -88,6 +88,8 @@ pub struct Error {
     pub hints: Vec<String>,
     /// Whether `what` is a finished text of many lines (a workflow's problems) that is printed as it is.
     pub verbatim: bool,
+    /// More for programs (`--json`).
+    pub data: Option<serde_json::Value>,
     /// Why.
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -96,7 +98,7 @@ impl Error {
     /// An error with its code.
     #[must_use]
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hints: Vec::new(), verbatim: false, source: None }
+        Self { exit, what: what.into(), hints: Vec::new(), verbatim: false, data: None, source: None }
     }
 
     /// Wrong usage or configuration.
@@ -199,7 +201,7 @@ impl From<job_queue::Error> for Error {
         };
         let source = error.source().map(|s| with_causes(s).into());
         let what = error.to_string();
-        Self { exit, what, hints: hint.into_iter().map(Into::into).collect(), verbatim: false, source }
+        Self { exit, what, hints: hint.into_iter().map(Into::into).collect(), verbatim: false, data: None, source }
     }
 }
 

@@ -1,10 +1,10 @@
 //! QManager, QWorker, the verbs of the command line, configuration.
 
 pub mod cli;
+mod commands;
 pub mod config;
 pub mod exit;
 pub mod foreground;
-pub mod graph;
 pub mod layout;
 mod link;
 pub mod manager;
@@ -14,3 +14,5 @@ pub mod settings;
 pub mod telemetry;
 pub mod text;
 pub mod worker;
+
+pub use commands::main;

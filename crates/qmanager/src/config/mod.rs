@@ -14,7 +14,7 @@ mod validate;
 pub use environment::Environment;
 pub use error::Error;
 pub use layers::{Loaded, Origin, Overrides};
-pub use types::{Config, Db, Duration, JobFiles, Keep, Limits, Pool, Size, Times};
+pub use types::{Config, Db, Duration, Executors, JobFiles, Keep, Limits, Pool, Size, Times};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! The configuration's form: what `qmanager.toml` may hold.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
 
+use executor::{ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use workflow_model::{ExecutorKind, QueueName};
 
@@ -25,13 +27,27 @@ pub struct Config {
     /// The daemon's pools.
     pub workers: Vec<Pool>,
     /// For every executor.
-    pub tasks: toml::Table,
+    pub tasks: TaskSettings,
     /// Of each executor.
-    pub executors: toml::Table,
+    pub executors: Executors,
     /// Folders by name.
-    pub volumes: toml::Table,
+    pub volumes: BTreeMap<String, VolumeSettings>,
     /// Where secrets are.
-    pub secrets: toml::Table,
+    pub secrets: SecretSettings,
+}
+
+/// Of each executor. Those that this build does not have keep their tables unread: one file serves several builds.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Executors {
+    /// `[executors.shell]`.
+    pub shell: ShellSettings,
+    /// `[executors.docker]`.
+    pub docker: toml::Table,
+    /// `[executors.kube]`, and `[executors.kube.PROFILE]`.
+    pub kube: toml::Table,
+    /// `[executors.api]`.
+    pub api: toml::Table,
 }
 
 impl Config {
@@ -45,6 +61,17 @@ impl Config {
     #[must_use]
     pub fn store(&self) -> &str {
         self.jobfiles.url.as_deref().unwrap_or_default()
+    }
+
+    /// What tasks get.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            tasks: self.tasks.clone(),
+            executors: ExecutorSettings { shell: self.executors.shell.clone() },
+            volumes: self.volumes.clone(),
+            secrets: self.secrets.clone(),
+        }
     }
 
     /// The state-dir.

@@ -136,8 +136,10 @@ impl Output {
     /// An error with its causes and hints, on standard error: as lines, or as one JSON object.
     pub fn error(&self, error: &Error) {
         if self.json {
+            let message = if error.verbatim { "invalid" } else { error.what.as_str() };
             let object = serde_json::json!({ "v": JSON_VERSION, "error": {
-                "code": error.exit.code(), "message": error.what, "causes": error.causes(), "hints": error.hints,
+                "code": error.exit.code(), "message": message, "causes": error.causes(), "hints": error.hints,
+                "data": error.data,
             }});
             return self.say(object);
         }

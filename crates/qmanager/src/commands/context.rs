@@ -1,0 +1,189 @@
+//! What every verb has at hand: flags, environment, configuration, output, and the queue once it asks for it.
+
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use job_queue::{JobQueue, JobRow, OpenOptions};
+use workflow_model::{Limits, QueueName, Workflow};
+
+use crate::{
+    cli::Global,
+    config::{Config, Environment, Loaded, Overrides},
+    exit::{Error, Exit},
+    layout::Layout,
+    output::Output,
+    select::{JobSelector, Scope},
+    settings::JobSettings,
+    text::safe,
+    worker::Registry,
+};
+
+/// What every verb has at hand.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) environment: Environment,
+    pub(crate) global: Global,
+    pub(crate) out: Output,
+    /// Where relative paths of the command line are meant from.
+    pub(crate) directory: PathBuf,
+    /// The executors of this program.
+    pub(crate) registry: Registry,
+    loaded: OnceCell<Loaded>,
+}
+
+impl Context {
+    pub(crate) fn new(environment: Environment, global: Global, directory: PathBuf, registry: Registry) -> Self {
+        let out = Output::standard(&global, &environment);
+        Self { environment, global, out, directory, registry, loaded: OnceCell::new() }
+    }
+
+    /// The configuration in force, with its origins; read at the first call.
+    pub(crate) fn loaded(&self) -> Result<&Loaded, Error> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
+        }
+        let overrides = Overrides {
+            config: self.global.config.clone(),
+            db: self.global.db.clone(),
+            state_dir: self.global.state_dir.clone(),
+            directory: self.directory.clone(),
+        };
+        let loaded = Loaded::read(&self.environment, &overrides)?;
+        Ok(self.loaded.get_or_init(|| loaded))
+    }
+
+    pub(crate) fn config(&self) -> Result<&Config, Error> {
+        Ok(&self.loaded()?.config)
+    }
+
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        Ok(Layout::new(self.config()?.state_dir(), &self.environment.temp))
+    }
+
+    /// The queue that was named.
+    pub(crate) fn qname(&self) -> Result<Option<QueueName>, Error> {
+        self.global.qname.as_deref().map(queue_name).transpose()
+    }
+
+    /// The queue that was named, else `default`.
+    pub(crate) fn qname_or_default(&self) -> Result<QueueName, Error> {
+        Ok(self.qname()?.unwrap_or_default())
+    }
+
+    /// Who submits, and whose `@last` it is: the user, and the state-dir.
+    pub(crate) fn submitter(&self) -> Result<String, Error> {
+        Ok(format!("{}@{}", self.environment.uid, self.layout()?.run_dir_id()))
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits, Error> {
+        let limits = self.config()?.limits;
+        let mut all = Limits::default();
+        if let Some(tasks) = limits.tasks {
+            all.tasks = tasks as usize;
+        }
+        if let Some(text) = limits.text {
+            all.text = usize::try_from(text.0).unwrap_or(usize::MAX);
+        }
+        Ok(all)
+    }
+
+    /// Where a foreground run keeps its job: this state-dir's own file, whatever the configuration says; `--db` names
+    /// another.
+    pub(crate) fn run_db(&self) -> Result<String, Error> {
+        match &self.global.db {
+            Some(_) => Ok(self.config()?.db_url().to_owned()),
+            None => Ok(format!("sqlite:{}", self.layout()?.database().display())),
+        }
+    }
+
+    /// The queue's database; made if there is none.
+    pub(crate) fn queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
+        self.layout()?
+            .create()
+            .map_err(|e| Error::new(Exit::QueueUnavailable, "cannot make the state-dir").because(e))?;
+        self.open(true)
+    }
+
+    /// The queue's database, or `None` when nothing was ever submitted here: looking makes no files.
+    pub(crate) fn queue_if_any(&self) -> Result<Option<Arc<dyn JobQueue>>, Error> {
+        match self.database_file()? {
+            Some(path) if !path.exists() => Ok(None),
+            _ => self.open(false).map(Some),
+        }
+    }
+
+    /// The queue's database for a verb that needs a job in it.
+    pub(crate) fn queue_with_jobs(&self) -> Result<Arc<dyn JobQueue>, Error> {
+        let url = self.config()?.db_url().to_owned();
+        self.queue_if_any()?.ok_or_else(|| {
+            Error::not_found(format!("there is no job: {} does not exist", safe(&url)))
+                .hint("nothing was submitted here yet; --state-dir and --db name another place")
+        })
+    }
+
+    /// The file of an embedded queue.
+    pub(crate) fn database_file(&self) -> Result<Option<PathBuf>, Error> {
+        Ok(self.config()?.db_url().strip_prefix("sqlite:").map(PathBuf::from))
+    }
+
+    fn open(&self, create: bool) -> Result<Arc<dyn JobQueue>, Error> {
+        let options = OpenOptions { create, ..OpenOptions::default() };
+        Ok(job_queue::open(self.config()?.db_url(), &options)?)
+    }
+
+    /// The database of foreground runs.
+    pub(crate) fn run_queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
+        Ok(job_queue::open(&self.run_db()?, &OpenOptions { create: false, ..OpenOptions::default() })?)
+    }
+
+    /// The one job that a selector means.
+    pub(crate) async fn job(&self, queue: &dyn JobQueue, selector: &str) -> Result<JobRow, Error> {
+        let scope = Scope { queue: self.qname()?, submitter: self.submitter()? };
+        selector.parse::<JobSelector>()?.resolve(queue, &scope).await
+    }
+
+    /// A job's workflow and settings.
+    pub(crate) async fn definition(
+        &self,
+        queue: &dyn JobQueue,
+        job: &JobRow,
+    ) -> Result<(Workflow, JobSettings), Error> {
+        let (definition, settings) = queue.definition(job.id).await?;
+        let damaged =
+            |what: &str| Error::new(Exit::QueueUnavailable, format!("the {what} of job {} is damaged", job.id));
+        let workflow = Workflow::from_canonical_json(&definition).map_err(|e| damaged("definition").because(e))?;
+        let settings = serde_json::from_str(&settings).map_err(|e| damaged("settings").because(e))?;
+        Ok((workflow, settings))
+    }
+
+    /// The width of standard output.
+    #[expect(dead_code, reason = "the drawing comes with the graph module")]
+    pub(crate) fn width(&self) -> usize {
+        /// A terminal's width when it does not say.
+        const WIDTH: usize = 80;
+        match rustix::termios::tcgetwinsize(std::io::stdout()) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+            _ => WIDTH,
+        }
+    }
+
+    /// A locale that is not UTF-8 shows boxes and marks as rubbish.
+    pub(crate) fn is_ascii(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.environment.var(name));
+        // Without any locale most of today's terminals show UTF-8; `C` and `POSIX` say that nothing more is wanted.
+        locale.is_some_and(|locale| matches!(locale, "C" | "POSIX")) || self.environment.var("TERM") == Some("dumb")
+    }
+
+    /// A path of the command line.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
+    }
+}
+
+/// A queue's name as typed.
+pub(crate) fn queue_name(text: &str) -> Result<QueueName, Error> {
+    QueueName::new(text).map_err(|e| Error::usage("wrong queue").because(e).hint("write a name like etl or ml-gpu"))
+}

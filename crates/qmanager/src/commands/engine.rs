@@ -1,0 +1,120 @@
+//! From configuration, environment and flags to what a manager is told.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use workflow_model::{ExecutorKind, QueueName};
+
+use super::context::Context;
+use crate::{
+    config,
+    exit::{Error, Exit},
+    layout::Layout,
+    manager::{Options, Pool, Times},
+    telemetry,
+};
+
+/// Everything of a manager's options but its pools.
+pub(super) fn options(context: &Context, layout: Layout, db: String, pools: Vec<Pool>) -> Result<Options, Error> {
+    Ok(Options {
+        layout,
+        db,
+        pools,
+        times: times(context.config()?.times),
+        qworker: program(context, "qworker")?,
+        task_executor: program(context, "task-executor")?,
+        ambient: ambient(context),
+        notify_socket: context.environment.var("NOTIFY_SOCKET").map(PathBuf::from),
+        umask: caller_umask(),
+        log: telemetry::level(context.global.quiet, context.global.verbose).to_string(),
+    })
+}
+
+/// A pool as flags and configuration say.
+pub(super) fn pool(
+    context: &Context,
+    qname: QueueName,
+    configured: Option<&config::Pool>,
+    flags: (Option<ExecutorKind>, Option<u32>, Option<u32>),
+) -> Result<Pool, Error> {
+    let (executor, count, parallel) = flags;
+    let config = context.config()?;
+    let executor = executor.or(configured.and_then(|pool| pool.executor)).unwrap_or(ExecutorKind::Shell);
+    usable(context, executor)?;
+    let cpus = context.environment.cpus.max(1);
+    Ok(Pool {
+        qname,
+        executor,
+        count: count.or(configured.and_then(|pool| pool.count)).unwrap_or(cpus),
+        parallel: parallel.or(configured.and_then(|pool| pool.parallel)).unwrap_or(cpus),
+        settings: config.settings(),
+        store: config.store().to_owned(),
+    })
+}
+
+/// Whether this program has an executor.
+///
+/// # Errors
+/// Code 9, with those that it has.
+pub(super) fn usable(context: &Context, kind: ExecutorKind) -> Result<(), Error> {
+    if context.registry.get(kind).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = ExecutorKind::ALL
+        .iter()
+        .filter(|kind| context.registry.get(**kind).is_some())
+        .map(|kind| kind.as_str())
+        .collect();
+    Err(Error::new(Exit::ExecutorUnusable, format!("this build of qmanager has no {kind} executor"))
+        .hint(format!("it has: {}", known.join(", "))))
+}
+
+/// A program of ours: beside this one.
+pub(super) fn program(context: &Context, name: &str) -> Result<PathBuf, Error> {
+    let path = context.environment.program.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Error::new(Exit::ExecutorUnusable, format!("cannot find {}", path.display()))
+        .hint("qmanager, qworker and task-executor belong into one folder: install them together"))
+}
+
+fn times(times: config::Times) -> Times {
+    let default = Times::default();
+    let or = |value: Option<config::Duration>, default: Duration| value.map_or(default, |value| value.0);
+    Times {
+        lease: or(times.lease, default.lease),
+        poll: or(times.poll, default.poll),
+        backoff: or(times.backoff, default.backoff),
+        backoff_max: or(times.backoff_max, default.backoff_max),
+    }
+}
+
+/// Variables that are text; what of them reaches a task is decided by the executor's allow-list.
+pub(super) fn ambient(context: &Context) -> BTreeMap<String, String> {
+    let vars = context.environment.vars.iter();
+    vars.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))).collect()
+}
+
+/// Our own files are for their owner alone; tasks get the caller's umask back.
+fn caller_umask() -> u32 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode()
+}
+
+/// A manager's error as the command line tells it.
+pub(super) fn failed(error: crate::manager::Error) -> Error {
+    use crate::manager::Error as E;
+    match error {
+        E::Queue(error) => error.into(),
+        E::Running { .. } => {
+            Error::refused(error.to_string()).hint("`qmanager status` shows it, `qmanager stop` ends it")
+        }
+        error => {
+            let what = error.to_string();
+            let made = Error::new(Exit::ExecutorUnusable, what);
+            match std::error::Error::source(&error) {
+                Some(source) => made.because(source.to_string()),
+                None => made,
+            }
+        }
+    }
+}

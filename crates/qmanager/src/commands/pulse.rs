@@ -1,0 +1,83 @@
+//! Waiting for changes in the queue without asking it all the time.
+//!
+//! Every commit to an embedded database writes to `<db>-wal`: a watch on its folder tells of it at once. That is a hint
+//! only; a poll stays on. Short waits react at once, long ones ask at most five times a second.
+
+use std::{mem::MaybeUninit, os::fd::OwnedFd, path::Path, time::Duration};
+
+use rustix::fs::inotify;
+use tokio::{io::unix::AsyncFd, time::Instant};
+
+/// The longest time between two looks.
+const POLL: Duration = Duration::from_secs(1);
+/// The longest time between a change and a look.
+const LAG: Duration = Duration::from_millis(200);
+
+/// Tells when to look again.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    watch: Option<AsyncFd<OwnedFd>>,
+    name: Vec<u8>,
+    began: Instant,
+    looked: Instant,
+}
+
+impl Pulse {
+    /// A pulse for the database of a path; without a watch (no such folder, no inotify left) it polls.
+    pub(super) fn of(database: Option<&Path>) -> Self {
+        let name = database.and_then(Path::file_name).map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        let watch = database.and_then(Path::parent).and_then(|folder| watch(folder).ok());
+        let now = now();
+        Self { watch, name, began: now, looked: now }
+    }
+
+    /// Answers when something may have changed, or at `until`, or after a second.
+    pub(super) async fn next(&mut self, until: Option<Instant>) {
+        let end = self.looked + POLL;
+        let end = until.map_or(end, |until| until.min(end));
+        // The longer it took so far, the less a few milliseconds matter.
+        let lag = (self.looked - self.began) / 20;
+        let not_before = self.looked + lag.min(LAG);
+        tokio::select! {
+            () = async { tokio::time::sleep_until(not_before.min(end)).await; self.changed().await } => {}
+            () = tokio::time::sleep_until(end) => {}
+        }
+        self.looked = now();
+    }
+
+    async fn changed(&self) {
+        let Some(watch) = &self.watch else { return std::future::pending().await };
+        loop {
+            let Ok(mut ready) = watch.readable().await else { return std::future::pending().await };
+            let found = self.drain(ready.get_inner());
+            ready.clear_ready();
+            if found {
+                return;
+            }
+        }
+    }
+
+    /// Takes all events there are; whether one was the database's.
+    fn drain(&self, fd: &OwnedFd) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(fd, &mut buffer);
+        let mut found = false;
+        while let Ok(event) = events.next() {
+            found |= event.file_name().is_none_or(|name| name.to_bytes().starts_with(&self.name));
+        }
+        found
+    }
+}
+
+fn watch(folder: &Path) -> std::io::Result<AsyncFd<OwnedFd>> {
+    let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+    let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE;
+    inotify::add_watch(&fd, folder, events)?;
+    #[expect(deprecated, reason = "the sound form is an unsafe fn; an OwnedFd always answers the same descriptor")]
+    let watch = AsyncFd::new(fd)?;
+    Ok(watch)
+}
+
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,199 @@
+//! `qmanager run`: one job, here, in the foreground.
+
+mod lines;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use job_queue::{JobQueue, JobRow, NewJob, NewRound};
+use jobfiles::Area;
+use workflow_model::{ExecutorKind, JobId, QueueName, TaskIx, Workflow};
+
+use self::lines::Lines;
+use super::{
+    closure,
+    context::Context,
+    engine, files,
+    load::{self, Source},
+    pairs,
+    submit::{bare_job, base_settings, wanted_files},
+};
+use crate::{
+    cli::RunArgs,
+    exit::{Error, Exit},
+    foreground::{self, Job},
+    manager::{Ended, Options},
+    select,
+    settings::JobSettings,
+    text::safe,
+};
+
+pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
+    match &args.resume {
+        Some(selector) => resume(context, args, selector).await,
+        None => begin(context, args).await,
+    }
+}
+
+/// A new round of a foreground job, as `retry` planned it.
+pub(super) async fn again(
+    context: &Context,
+    queue: Arc<dyn JobQueue>,
+    job: JobRow,
+    round: NewRound,
+) -> Result<Exit, Error> {
+    queue.retry(job.id, round).await?;
+    old_job(context, &RunArgs::default(), &*queue, &job).await
+}
+
+async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
+    let Some(file) = &args.file else { return Err(Error::usage("run needs a FILE")) };
+    let source = load::read(context, file)?;
+    source.warn(context);
+    let settings = JobSettings {
+        env_override: pairs::environment(context, &args.env_file, &args.env)?,
+        secrets: secrets(context, &args.secret)?,
+        job_files: job_files(context, args, &source)?,
+        selection: selection(&source.workflow, args)?,
+        fail_fast: args.fail_fast,
+        foreground: true,
+        ..base_settings(&source)
+    };
+    let mut job = bare_job(context, &source, &settings)?;
+    job.queue = foreground::reserved_queue(job.id);
+    if let Some(definition) = source.job.as_deref() {
+        job.name.clone_from(&definition.name);
+        job.labels.clone_from(&definition.labels);
+    }
+    let options = options(context, args, job.queue.clone(), args.executor)?;
+    let area = Area { job: job.id, folder: settings.job_files.clone() };
+    let files = wanted_files(context, &source, &args.files)?;
+    if !files.is_empty() {
+        files::put_first(context, &area, &files).await?;
+    }
+    announce(context, &job, &settings)?;
+    let id = job.id;
+    let ended = drive(context, options, Job::New(Box::new(job)), id, &source.workflow).await?;
+    finish(context, args, id, ended).await
+}
+
+async fn resume(context: &Context, args: &RunArgs, selector: &str) -> Result<Exit, Error> {
+    let queue = context.run_queue()?;
+    let job = context.job(&*queue, selector).await?;
+    if !foreground::is_reserved(&job.queue) {
+        return Err(Error::refused(format!("job {} was not begun by `qmanager run`", job.id))
+            .hint(format!("the daemon goes on with it; `qmanager status {}` shows how", job.id.short())));
+    }
+    if job.status.is_terminal() {
+        return Err(Error::refused(format!("job {} has ended already: {}", job.id, job.status))
+            .hint(format!("`qmanager retry {}` runs again what did not succeed", job.id.short())));
+    }
+    old_job(context, args, &*queue, &job).await
+}
+
+/// Goes on with a job that is in its reserved queue already.
+async fn old_job(context: &Context, args: &RunArgs, queue: &dyn JobQueue, job: &JobRow) -> Result<Exit, Error> {
+    let (workflow, _) = context.definition(queue, job).await?;
+    let rows = queue.queues().await?;
+    let recorded = rows.into_iter().find(|row| row.name == job.queue).and_then(|row| row.executor);
+    let options = options(context, args, job.queue.clone(), args.executor.or(recorded))?;
+    let ended = drive(context, options, Job::Old(job.id), job.id, &workflow).await?;
+    finish(context, args, job.id, ended).await
+}
+
+fn options(
+    context: &Context,
+    args: &RunArgs,
+    queue: QueueName,
+    executor: Option<ExecutorKind>,
+) -> Result<Options, Error> {
+    let mut pool = engine::pool(context, queue, None, (executor, Some(1), args.parallel))?;
+    // The caller's own shell is where the names come from: under `run` that is the worker's environment too.
+    pool.settings.executors.shell.pass_env.extend(args.pass_env.iter().cloned());
+    let layout = context.layout()?.for_run(&pool.qname);
+    let db = context.run_db()?;
+    engine::options(context, layout, db, vec![pool])
+}
+
+/// The folder of FILE, as make would; `None` = a fresh one.
+fn job_files(context: &Context, args: &RunArgs, source: &Source) -> Result<Option<PathBuf>, Error> {
+    let folder = match (&args.jobfiles, &source.file) {
+        (Some(folder), _) => context.path(folder),
+        (None, Some(_)) if !args.fresh => source.folder.clone(),
+        _ => return Ok(None),
+    };
+    let shown = folder.display();
+    let absolute = folder.canonicalize().map_err(|e| Error::io(format!("cannot use {shown} for the job files"), e))?;
+    if !absolute.is_dir() {
+        return Err(Error::usage(format!("{shown} is not a folder: it cannot hold the job files")));
+    }
+    Ok(Some(absolute))
+}
+
+fn selection(workflow: &Workflow, args: &RunArgs) -> Result<Option<Vec<TaskIx>>, Error> {
+    if !args.only.is_empty() {
+        return select::tasks(workflow, &args.only).map(Some);
+    }
+    if !args.from.is_empty() {
+        return Ok(Some(closure::with_descendants(workflow, select::tasks(workflow, &args.from)?)));
+    }
+    Ok(None)
+}
+
+/// `NAME=env:VAR` or `NAME=file:PATH`; paths become absolute, since the worker is elsewhere.
+fn secrets(context: &Context, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let parse = |text: &String| {
+        let (name, source) = pairs::pair("--secret", text)?;
+        let source = match source.split_once(':') {
+            Some(("env", variable)) if !variable.is_empty() => {
+                if !context.environment.vars.contains_key(std::ffi::OsStr::new(variable)) {
+                    return Err(Error::usage(format!("--secret {name}: the variable {:?} is not set", safe(variable))));
+                }
+                source
+            }
+            Some(("file", path)) if !path.is_empty() => format!("file:{}", context.path(Path::new(path)).display()),
+            _ => {
+                return Err(Error::usage(format!("--secret {:?} names no source", safe(&name)))
+                    .hint("write NAME=env:VARIABLE or NAME=file:PATH"));
+            }
+        };
+        Ok((name, source))
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// The first line names the folder in which things will happen.
+fn announce(context: &Context, job: &NewJob, settings: &JobSettings) -> Result<(), Error> {
+    let folder = match &settings.job_files {
+        Some(folder) => folder.clone(),
+        None => context.layout()?.job(job.id).join("files"),
+    };
+    context.out.note(format_args!("job {} in {}", job.id, safe(&folder.display().to_string())));
+    Ok(())
+}
+
+async fn drive(context: &Context, options: Options, job: Job, id: JobId, workflow: &Workflow) -> Result<Ended, Error> {
+    let mut observer = Lines::new(context, id, workflow);
+    foreground::run(options, job, &mut observer).await.map_err(engine::failed)
+}
+
+async fn finish(context: &Context, args: &RunArgs, id: JobId, ended: Ended) -> Result<Exit, Error> {
+    let queue = context.run_queue()?;
+    let job = queue.get(id).await?;
+    if context.out.json {
+        super::wait::show(&context.out, &job)?;
+    }
+    match ended {
+        Ended::Job(status) => {
+            files::get_all(context, &*queue, &job, &args.get).await?;
+            Ok(Exit::of_job(status))
+        }
+        Ended::Signal(signal) => {
+            context.out.note(format_args!("hint: `qmanager run --resume {}` goes on", id.short()));
+            Ok(if signal == rustix::process::Signal::INT.as_raw() { Exit::Interrupted } else { Exit::Terminated })
+        }
+    }
+}

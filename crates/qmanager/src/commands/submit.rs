@@ -1,0 +1,188 @@
+//! `qmanager submit`: a definition becomes a durable job.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use job_queue::{JobQueue, Micros, NewJob};
+use jobfiles::{Area, JobFiles};
+use serde::Serialize;
+use workflow_model::{JobId, QueueName};
+
+use super::{
+    context::Context,
+    files,
+    load::{self, Source},
+    logs, pairs,
+    serving::Serving,
+    wait,
+};
+use crate::{
+    cli::SubmitArgs,
+    exit::{Error, Exit},
+    output::{JSON_VERSION, now, parse_moment},
+    settings::JobSettings,
+    text::{counted, safe},
+};
+
+#[derive(Serialize)]
+struct View<'a> {
+    v: u16,
+    id: JobId,
+    /// False: an earlier job has the key, and the same definition.
+    created: bool,
+    queue: &'a QueueName,
+    name: Option<&'a str>,
+    tasks: u32,
+}
+
+pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Error> {
+    let source = load::read(context, &args.file)?;
+    source.warn(context);
+    let queue_name = context.qname_or_default()?;
+    refuse_reserved(&queue_name)?;
+    let job = new_job(context, &source, args, queue_name)?;
+    let files = wanted_files(context, &source, &args.files)?;
+    let queue = context.queue()?;
+    let area = Area::own(job.id);
+    if !files.is_empty() {
+        files::put_first(context, &area, &files).await?;
+    }
+    let (id, name, tasks, queue_name) = (job.id, job.name.clone(), job.tasks, job.queue.clone());
+    let submitted = queue.submit(vec![job]).await;
+    let is_ours = submitted.as_ref().is_ok_and(|all| all.iter().any(|one| one.id == id));
+    if !is_ours && !files.is_empty() {
+        // Nobody will ever look for them: the folder is that of a job that does not exist.
+        files::store(context)?.forget(&area).await.map_err(files::failed)?;
+    }
+    let submitted = submitted?.pop().ok_or_else(|| Error::internal("the queue answered for no job"))?;
+    queue.wake().await?;
+    let view = View {
+        v: JSON_VERSION,
+        id: submitted.id,
+        created: submitted.created,
+        queue: &queue_name,
+        name: name.as_deref(),
+        tasks,
+    };
+    tell(context, &view)?;
+    Serving::warn(context, &queue_name)?;
+    if args.follow {
+        context.out.flush()?;
+        return logs::follow_whole_job(context, &queue, submitted.id).await;
+    }
+    if args.wait {
+        context.out.flush()?;
+        return wait_for(context, &*queue, submitted.id).await;
+    }
+    Ok(Exit::Done)
+}
+
+/// `run-…` queues are those of foreground runs: no daemon claims them.
+pub(super) fn refuse_reserved(queue: &QueueName) -> Result<(), Error> {
+    if queue.as_str().starts_with("run-") {
+        return Err(
+            Error::usage(format!("queue {queue} is reserved for `qmanager run`")).hint("choose another --qname")
+        );
+    }
+    Ok(())
+}
+
+fn tell(context: &Context, view: &View<'_>) -> Result<(), Error> {
+    let out = &context.out;
+    if out.json {
+        out.object(view)?;
+    } else {
+        out.line(view.id)?;
+    }
+    let name = view.name.map_or_else(String::new, |name| format!(" {}", safe(name)));
+    if view.created {
+        out.note(format_args!("submitted{name} to queue {}: {}", view.queue, counted(view.tasks as usize, "task")));
+    } else {
+        out.note(format_args!("not submitted again: the key belongs to this job, which has the same definition"));
+    }
+    Ok(())
+}
+
+async fn wait_for(context: &Context, queue: &dyn JobQueue, id: JobId) -> Result<Exit, Error> {
+    let ended = wait::ended(context, queue, id, None).await?;
+    let job = ended.ok_or_else(|| Error::internal("a wait without a deadline ran out"))?;
+    if context.out.json {
+        wait::show(&context.out, &job)?;
+    } else {
+        context.out.note(format_args!("job {} {}", id.short(), job.status));
+    }
+    Ok(Exit::of_job(job.status))
+}
+
+fn new_job(context: &Context, source: &Source, args: &SubmitArgs, queue: QueueName) -> Result<NewJob, Error> {
+    let job = source.job.as_deref();
+    let at = args.at.as_deref().map(|text| parse_moment(text, now()).map_err(|e| Error::usage(format!("--at: {e}"))));
+    let mut labels: BTreeMap<String, String> = job.map(|job| job.labels.clone()).unwrap_or_default();
+    labels.extend(pairs::pairs("--label", &args.label)?);
+    let settings =
+        JobSettings { env_override: pairs::environment(context, &args.env_file, &args.env)?, ..base_settings(source) };
+    let run_at: Option<Micros> = at.transpose()?.or(job.and_then(|job| job.run_at));
+    Ok(NewJob {
+        queue,
+        name: checked("--name", args.name.clone().or_else(|| job?.name.clone()))?,
+        labels,
+        key: checked("--key", args.key.clone().or_else(|| job?.key.clone()))?,
+        priority: args.priority.or(job.map(|job| job.priority)).unwrap_or(0),
+        run_at,
+        ..bare_job(context, source, &settings)?
+    })
+}
+
+/// A job of a definition with all the rest empty.
+pub(super) fn bare_job(context: &Context, source: &Source, settings: &JobSettings) -> Result<NewJob, Error> {
+    let workflow = &source.workflow;
+    let settings = serde_json::to_string(settings).map_err(|e| Error::internal("cannot write settings").because(e))?;
+    Ok(NewJob {
+        id: JobId::generate(),
+        queue: QueueName::default(),
+        name: None,
+        definition: workflow.to_canonical_json(),
+        hash: workflow.hash(),
+        tasks: u32::try_from(workflow.len()).map_err(|_| Error::usage("too many tasks"))?,
+        labels: BTreeMap::new(),
+        key: None,
+        priority: 0,
+        run_at: None,
+        submitter: context.submitter()?,
+        settings,
+    })
+}
+
+/// What the definition itself says to the worker.
+pub(super) fn base_settings(source: &Source) -> JobSettings {
+    let mut settings =
+        JobSettings { source: source.file.as_ref().map(|file| file.display().to_string()), ..JobSettings::default() };
+    let Some(job) = source.job.as_deref() else { return settings };
+    settings.timeout = job.timeout;
+    settings.env.clone_from(&job.env);
+    settings
+}
+
+/// Files to put in: the definition's, then the command line's.
+pub(super) fn wanted_files(
+    context: &Context,
+    source: &Source,
+    flags: &[String],
+) -> Result<Vec<(PathBuf, Option<String>)>, Error> {
+    let flags = flags.iter().map(|text| pairs::source(context, text));
+    source.files().map(Ok).chain(flags).collect()
+}
+
+/// A name or key: printable, not empty, under 256 characters.
+fn checked(flag: &str, text: Option<String>) -> Result<Option<String>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = if text.is_empty() {
+        "is empty"
+    } else if text.chars().any(char::is_control) {
+        "has a control character (a newline, a tab, …)"
+    } else if text.chars().count() > 256 {
+        "is longer than 256 characters"
+    } else {
+        return Ok(Some(text));
+    };
+    Err(Error::usage(format!("{flag} {:?} {wrong}", safe(&text.chars().take(80).collect::<String>()))))
+}
