@@ -24,5 +24,8 @@ mod open;
 mod place;
 mod schema;
 
+#[cfg(test)]
+mod plans;
+
 pub use health::Health;
 pub use queue::Sqlite;
