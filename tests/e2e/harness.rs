@@ -285,7 +285,7 @@ impl Drop for Running {
             let _status = self.child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- {}\n{}\n{}", self.child.id(), self.stdout(), self.stderr());
+            show(&format!("--- {}\n{}\n{}", self.child.id(), self.stdout(), self.stderr()));
         }
     }
 }
@@ -329,6 +329,16 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).expect("a copy");
         }
     }
+}
+
+/// Tells that a test cannot do its work on this machine, and why; `cargo xtask test` counts it.
+pub(crate) fn skipped(reason: &str) {
+    show(&format!("skipped: {reason}"));
+}
+
+#[expect(clippy::print_stderr, reason = "a test tells what it saw")]
+fn show(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Between two looks at a condition.

@@ -104,7 +104,7 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
 }
 
 fn doc(workspace: &Workspace) -> Result<Outcome> {
-    let args = ["doc", "--workspace", "--no-deps", "--all-features", "--document-private-items", "--quiet"];
+    let args = ["doc", "--workspace", "--no-deps", "--all-features", "--quiet"];
     let ok = workspace.cargo().args(args).env("RUSTDOCFLAGS", "-D warnings").ok()?;
     Ok(Outcome::check(ok, "the documentation of the crates does not build"))
 }

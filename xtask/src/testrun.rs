@@ -77,7 +77,7 @@ fn cargo_test(workspace: &Workspace, what: &[&str]) -> Result<Outcome> {
     let mut outcome = Outcome { passed: 0, failed: Vec::new(), skipped: Vec::new() };
     let cmd = workspace.cargo().args(args).args(what).args(["--", "--show-output", "--format=pretty"]);
     let ok = cmd.lines(|line| {
-        if let Some(reason) = line.strip_prefix(MARK) {
+        if let Some(reason) = skip_reason(line) {
             outcome.skipped.push(reason.to_owned());
         } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             outcome.failed.push(format!("test {name}"));
