@@ -99,7 +99,9 @@ fn load_by<T>(
         }
     };
     let is_json = looks_like_json(text);
-    if is_json && let Some(value) = fast(text, &options.limits) {
+    // The fast way knows no other limit of nesting than the decoder's own.
+    let value = (options.limits.levels >= yaml::MOST_LEVELS && is_json).then(|| fast(text, &options.limits)).flatten();
+    if let Some(value) = value {
         return Ok(Loaded { value, warnings: Problems { file: options.file.clone(), ..Problems::default() } });
     }
     let value = tree(text, is_json, options, &mut report)
@@ -126,6 +128,11 @@ fn tree<'a>(text: &'a str, is_json: bool, options: &LoadOptions, report: &mut Re
         }
     }
     let (mut tree, root) = yaml::read(text, &options.limits, report)?;
+    // Decoding costs more than all before it; with a full report there is nothing to gain from it.
+    read::check_shape(&tree, root, report);
+    if report.is_full() {
+        return None;
+    }
     decode::fill(text, &mut tree, root, report).then_some((tree, root))
 }
 

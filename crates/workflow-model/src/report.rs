@@ -53,6 +53,22 @@ impl Report {
         self.errors >= self.most
     }
 
+    /// How many more errors would be kept.
+    pub(crate) fn room(&self) -> usize {
+        self.most.saturating_sub(self.errors)
+    }
+
+    /// Whether a further warning would only be counted.
+    pub(crate) fn is_full_of_warnings(&self) -> bool {
+        self.warnings >= MOST_WARNINGS
+    }
+
+    /// Counts warnings without keeping them.
+    pub(crate) fn count_warnings(&mut self, warnings: usize) {
+        self.warnings += warnings;
+        self.more += warnings;
+    }
+
     /// Counts errors without keeping them.
     pub(crate) fn count(&mut self, errors: usize) {
         self.errors += errors;

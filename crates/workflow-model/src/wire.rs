@@ -199,10 +199,10 @@ pub(crate) struct JobFile<'a> {
 
 /// A text or a mapping of one kind.
 macro_rules! text_or_mapping {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident($key:literal, $map:ident)),+ }) => {
+    ($(#[$doc:meta])* $name:ident as $schema:literal { $($variant:ident($key:literal, $map:ident)),+ }) => {
         $(#[$doc])*
         #[derive(Debug, JsonSchema)]
-        #[schemars(untagged)]
+        #[schemars(untagged, rename = $schema)]
         pub(crate) enum $name<'a> {
             /// As written in the file.
             Text(Text<'a>),
@@ -259,17 +259,17 @@ macro_rules! text_or_mapping {
 
 text_or_mapping! {
     /// An environment variable's value.
-    RawValue { Secret("secret", Secret) }
+    RawValue as "Value" { Secret("secret", Secret) }
 }
 
 text_or_mapping! {
     /// Standard input: a text, a job file or a secret.
-    RawInput { File("file", JobFile), Secret("secret", Secret) }
+    RawInput as "Input" { File("file", JobFile), Secret("secret", Secret) }
 }
 
 /// A text for the shell, or a list: the whole argv, no shell.
 #[derive(Debug, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, rename = "Command")]
 pub(crate) enum RawCommand<'a> {
     /// Run by `params.shell`, by default `/bin/sh -ec`.
     Line(Text<'a>),
@@ -308,7 +308,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawCommand<'a> {
 
 /// Retries after the first attempt: a number, or a mapping.
 #[derive(Debug, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, rename = "Retry")]
 pub(crate) enum RawRetry<'a> {
     /// How many.
     Max(u32),
@@ -319,6 +319,7 @@ pub(crate) enum RawRetry<'a> {
 /// Retries after the first attempt.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RetryPolicy")]
 pub(crate) struct RetryFields<'a> {
     /// Retries after the first attempt.
     pub(crate) max: u32,
@@ -349,6 +350,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawRetry<'a> {
 /// When a task starts.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "When")]
 pub(crate) enum RawWhen {
     /// None of its ancestors failed (the default).
     Success,
@@ -362,9 +364,11 @@ pub(crate) enum RawWhen {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("patternProperties" = {"^x-": {"description": "An annotation; ignored."}}))]
+#[schemars(rename = "Task")]
 pub(crate) struct RawTask<'a> {
     /// Unique within the workflow; 1 to 256 printable characters.
     #[serde(borrow)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 256))]
     pub(crate) name: Text<'a>,
     /// Names of the tasks that must have ended before.
     #[serde(borrow, default)]
@@ -395,6 +399,7 @@ pub(crate) struct RawTask<'a> {
 /// What an executor needs to run the task.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Params")]
 pub(crate) struct RawParams<'a> {
     /// What to run. Without it: the image's default.
     #[serde(borrow, default)]
@@ -465,6 +470,7 @@ impl JsonSchema for Body {
 /// What a task may use.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Resources")]
 pub(crate) struct RawResources<'a> {
     /// CPUs, like 2 or 0.5.
     #[serde(default)]

@@ -197,19 +197,16 @@ fn syntax(error: &ScanError, text: &str, limits: &Limits) -> Stop {
         return (place, too_deep(limits));
     }
     let message = format!("not valid YAML: {}", shown::safe(error.info()));
-    let mut lines = text.lines().skip((place.line as usize).saturating_sub(2));
-    let near: [&str; 2] = [lines.next().unwrap_or_default(), lines.next().unwrap_or_default()];
-    for (line, number) in [(near[1], place.line), (near[0], place.line.saturating_sub(1).max(1))] {
-        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-        if let Some(tab) = line[..indent].find('\t') {
-            let place = Place { line: number, column: tab as u32 + 1, width: 1 };
-            return (
-                place,
-                Wrong::new("a tab in the indentation: YAML allows spaces only").help("replace tabs by spaces"),
-            );
-        }
+    let first = place.line.saturating_sub(1).max(1);
+    let near: Vec<(u32, &str)> = (first..).zip(text.lines().skip(first as usize - 1)).take(3).collect();
+    let by_distance = |(number, _): &&(u32, &str)| number.abs_diff(place.line);
+    let tab = |line: &str| line[..line.len() - line.trim_start_matches([' ', '\t']).len()].find('\t');
+    if let Some((number, line)) = near.iter().filter(|(_, line)| tab(line).is_some()).min_by_key(by_distance) {
+        let column = tab(line).map_or(1, |at| at as u32 + 1);
+        let wrong = Wrong::new("a tab in the indentation: YAML allows spaces only").help("replace tabs by spaces");
+        return (Place { line: *number, column, width: 1 }, wrong);
     }
-    let line = if place.line == 1 { near[0] } else { near[1] };
+    let line = near.iter().find(|(number, _)| *number == place.line).map_or("", |(_, line)| line);
     let help = match line.trim_start().trim_start_matches("- ").split_once(": ") {
         Some((_, value)) if value.contains(": ") || value.contains(" #") => {
             "a value with `: ` or ` #` in it needs quotes"

@@ -47,6 +47,25 @@ pub(crate) fn workflow(tree: &Tree<'_>, root: NodeId, limits: &Limits, report: &
     }
 }
 
+/// Fills the report if so many items of a list are no tasks that nothing else would be told anyway.
+pub(crate) fn check_shape(tree: &Tree<'_>, root: NodeId, report: &mut Report) {
+    let Kind::List(items) = tree.kind(root) else { return };
+    let wrong = || items.iter().filter(|item| !matches!(tree.kind(**item), Kind::Map(_)));
+    if wrong().count() <= report.room() {
+        return;
+    }
+    for item in wrong() {
+        if report.is_full() {
+            report.count(1);
+        } else {
+            report.error(
+                tree.place(*item),
+                Wrong::new("a task must be a mapping that begins with its name").help("like `- name: build`"),
+            );
+        }
+    }
+}
+
 struct Reader<'t, 'a> {
     tree: &'t Tree<'a>,
     limits: &'t Limits,

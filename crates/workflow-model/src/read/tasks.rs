@@ -17,10 +17,8 @@ use crate::{
 /// Cycles that are told, of those that are there.
 const MOST_CYCLES: usize = 10;
 
-/// A task as far as it could be read.
+/// A task as far as what holds between tasks needs it.
 struct Read<'t> {
-    /// Complete only if nothing was reported.
-    task: Option<Task>,
     name: Option<(&'t str, Place)>,
     depends: &'t [NodeId],
 }
@@ -38,7 +36,18 @@ impl<'t> Reader<'t, '_> {
         if items.is_empty() {
             self.report.warning(self.tree.place(root), Wrong::new("the workflow has no tasks"), Vec::new());
         }
-        let read: Vec<Read<'t>> = items.iter().enumerate().map(|(ix, item)| self.task(ix, *item)).collect();
+        let mut tasks = Vec::new();
+        let mut read: Vec<Read<'t>> = Vec::with_capacity(items.len());
+        for (ix, item) in items.iter().enumerate() {
+            let (task, of_task) = self.task(ix, *item);
+            read.push(of_task);
+            // After the first error nothing is kept but what further errors need.
+            if self.report.errors() == 0 {
+                tasks.push(task.expect("BUG: a task without problems is complete"));
+            } else {
+                tasks = Vec::new();
+            }
+        }
         self.report.task = None;
         let names = self.names(&read);
         self.unicode_twins(&read);
@@ -47,17 +56,16 @@ impl<'t> Reader<'t, '_> {
         if self.report.errors() > 0 {
             return None;
         }
-        let tasks = read.into_iter().map(|read| read.task).collect::<Option<Vec<Task>>>();
-        Some(Workflow::from_checked(tasks.expect("BUG: a task without problems is complete"), edges))
+        Some(Workflow::from_checked(tasks, edges))
     }
 
-    fn task(&mut self, ix: usize, node: NodeId) -> Read<'t> {
-        let mut read = Read { task: None, name: None, depends: &[] };
+    fn task(&mut self, ix: usize, node: NodeId) -> (Option<Task>, Read<'t>) {
+        let mut read = Read { name: None, depends: &[] };
         self.report.task = Some(format!("#{ix}"));
         if !matches!(self.tree.kind(node), Kind::Map(_)) {
             let help = "like `- name: build`";
             self.wrong(node, "a task", None, Wrong::new("must be a mapping that begins with its name").help(help));
-            return read;
+            return (None, read);
         }
         // The name first, so that all problems of the task carry it.
         let tree = self.tree;
@@ -65,7 +73,7 @@ impl<'t> Reader<'t, '_> {
         if let Some(name) = own.filter(|name| name.value != Value::Null) {
             self.report.task = Some(name.text.clone().into_owned());
         }
-        let Some(fields) = self.fields(node, "the task", TASK_KEYS) else { return read };
+        let Some(fields) = self.fields(node, "the task", TASK_KEYS) else { return (None, read) };
         let name = match fields.get("name") {
             Some(node) => {
                 read.name = tree
@@ -92,7 +100,7 @@ impl<'t> Reader<'t, '_> {
         let group = fields.get("group").and_then(|node| self.checked_text(node, "`group`", check::words));
         let description = fields.get("description").and_then(|node| self.text(node, "`description`"));
         let params = fields.get("params").and_then(|node| self.params(node));
-        read.task = name.map(|name| Task {
+        let task = name.map(|name| Task {
             name,
             when: when.unwrap_or_default(),
             retry: retry.unwrap_or_default(),
@@ -102,7 +110,7 @@ impl<'t> Reader<'t, '_> {
             description: description.map(str::to_owned),
             params: params.map(Box::new),
         });
-        read
+        (task, read)
     }
 
     fn when(&mut self, node: NodeId) -> Option<When> {
@@ -169,6 +177,10 @@ impl<'t> Reader<'t, '_> {
     fn unicode_twins(&mut self, read: &[Read<'t>]) {
         let names: Vec<(&str, Place)> = read.iter().filter_map(|read| read.name).collect();
         for (first, second) in unicode_twins(names.iter().map(|(name, _)| *name)) {
+            if self.report.is_full_of_warnings() {
+                self.report.count_warnings(1);
+                continue;
+            }
             let ((_, first), (name, place)) = (names[first], names[second]);
             let wrong =
                 Wrong::new(format!("the name {} differs from another only by its Unicode form", shown::quoted(name)))
@@ -216,6 +228,10 @@ impl<'t> Reader<'t, '_> {
         for node in depends {
             let Some(scalar) = self.tree.as_scalar(*node) else { continue };
             if let Some(first) = seen.insert(&scalar.text, *node) {
+                if self.report.is_full_of_warnings() {
+                    self.report.count_warnings(1);
+                    continue;
+                }
                 let wrong = Wrong::new(format!("{} stands twice in `depends`", shown::quoted(&scalar.text)));
                 self.report.warning(self.tree.place(*node), wrong, vec![(self.tree.place(first), "first here".into())]);
             }
