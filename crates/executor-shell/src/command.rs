@@ -18,7 +18,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{cgroup::Cgroup, clock::now, feed::Feed, message, rlimits::Lent};
+use crate::{cgroup::Cgroup, clock::now, feed::Feed, mask, message, rlimits::Lent};
 
 /// How often a launch is tried while another process still writes the program (F09); the first pause is 1 ms, each
 /// next one twice as long.
@@ -133,7 +133,7 @@ fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<std::process::Chi
     let mut pause = Duration::from_millis(1);
     let mut tries = 0;
     let spawned = loop {
-        match command.spawn() {
+        match mask::lifted(|| command.spawn()) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 // Nothing tells when a writer closes its file.

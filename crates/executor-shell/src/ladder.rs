@@ -1,7 +1,7 @@
 //! How a task is ended: TERM to its whole tree, a grace period, KILL until nothing is left. Each rung leads only up.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ const HOPELESS: Duration = Duration::from_secs(10);
 pub(crate) struct Ladder {
     rung: Rung,
     /// Those that have had their SIGTERM: some programs take a second one for "now".
-    told: HashSet<(i32, u64)>,
+    told: BTreeSet<(i32, u64)>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

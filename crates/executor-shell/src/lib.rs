@@ -14,6 +14,7 @@ mod command;
 mod feed;
 mod ladder;
 mod lifecycle;
+mod mask;
 mod message;
 mod outside;
 mod prepare;

@@ -1,14 +1,12 @@
 //! What a task executor does to itself before it knows its task, so that the task does not wait for it.
 
-use std::sync::{Arc, atomic::AtomicBool};
-
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
 use rustix::process::{getpid, getsid, set_child_subreaper, setsid};
 
-use crate::process::boot_id;
+use crate::{mask, process::boot_id};
 
 /// A process that is ready to run one task.
 #[derive(Debug)]
@@ -29,8 +27,7 @@ impl Prepared {
         let leads = getsid(None).is_ok_and(|session| session == this);
         set_child_subreaper(Some(this)).map_err(|error| format!("cannot become a subreaper: {error}"))?;
         // With an inherited SIG_IGN the kernel would throw the task's status away (F16).
-        signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))
-            .map_err(|error| format!("cannot take SIGCHLD: {error}"))?;
+        mask::handle(Signal::SIGCHLD)?;
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block().map_err(|error| format!("cannot block SIGCHLD: {error}"))?;

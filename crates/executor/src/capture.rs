@@ -8,6 +8,8 @@ use std::{
     path::PathBuf,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Sink, log_file::LogFile, publish::Publish, redact::Redactor};
 
 /// Bytes of a stream's end that go into reports and messages.
@@ -25,7 +27,7 @@ pub struct Capture {
 }
 
 /// What is known of a stream after its end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     /// Bytes that the task wrote.
     pub bytes: u64,
@@ -146,3 +148,6 @@ pub(crate) fn describe(error: &io::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

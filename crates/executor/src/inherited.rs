@@ -1,4 +1,4 @@
-//! What a program inherits from whoever started it, and its tasks must not: open descriptors, ignored signals.
+//! What a program inherits from whoever started it, and its tasks must not: open descriptors, blocked and ignored signals.
 
 use std::{
     fs,
@@ -6,11 +6,9 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// Closes every descriptor from 3 on, and gives back to ignored signals a disposition that `exec` turns into the
-/// default. To be called first of all in `main`, before anything is opened; what this program starts later then
-/// inherits nothing foreign either.
-///
-/// (An inherited signal *mask* needs nothing: std empties it in each child.)
+/// Closes every descriptor from 3 on, empties the signal mask, and gives ignored signals a disposition that `exec`
+/// turns into the default. To be called first of all in `main`, before anything is opened; what this program starts
+/// later then inherits nothing foreign either.
 pub fn shed() {
     for fd in open_descriptors() {
         // Nobody in this program knows of them yet; one that is gone already is no matter.
@@ -20,6 +18,8 @@ pub fn shed() {
         // A handler, since `SIG_DFL` cannot be set safely; exec resets it. SIGKILL and SIGSTOP refuse, rightly.
         drop(signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))));
     }
+    // After the handlers: what was held back arrives now. Only a mask that is no mask could fail.
+    nix::sys::signal::SigSet::empty().thread_set_mask().ok();
 }
 
 fn open_descriptors() -> Vec<RawFd> {

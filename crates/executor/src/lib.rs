@@ -11,6 +11,8 @@ pub mod beneath;
 mod build;
 mod capture;
 mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod environment;
 mod error;
 mod handle;

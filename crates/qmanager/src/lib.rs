@@ -5,6 +5,7 @@ mod commands;
 pub mod config;
 pub mod exit;
 pub mod foreground;
+pub mod graph;
 pub mod layout;
 mod link;
 pub mod manager;

@@ -13,7 +13,7 @@ use std::{
 use executor::TaskSpec;
 use rustix::fd::AsFd;
 use task_process::{
-    Inbox, JobDir, Lease, RunDir, Slots, Spares, TaskRequest, VERSION, WorkerLock, deadline_in, read_report, remove,
+    Inbox, JobDir, Lease, Places, RunDir, Slots, Spares, TaskRequest, VERSION, WorkerLock, deadline_in, read_report,
 };
 use workflow_model::{Attempt, Epoch, ExecutorKind, JobId, Nonce, QueueName, TaskIx, TaskName};
 
@@ -50,6 +50,7 @@ struct Bench {
     spares: Spares,
     slots: Slots,
     job_dir: JobDir,
+    places: Places,
     lease: PathBuf,
     job: JobId,
     command: Vec<String>,
@@ -74,6 +75,7 @@ impl Bench {
             inbox: Inbox::bind(WorkerLock::acquire(&run_dir, &QueueName::default(), 0)?)?,
             spares: Spares::new(program, None, ahead)?,
             slots: Slots::open(&run_dir, in_flight)?,
+            places: Places::new(&job_dir, Epoch(1)),
             job_dir,
             lease: Lease::path(run_dir.path(), job),
             job,
@@ -89,6 +91,7 @@ impl Bench {
         for _ in 0..self.in_flight {
             free.extend(self.slots.try_acquire(1)?);
         }
+        let mut ending = tokio::task::JoinSet::new();
         let mut running = std::collections::HashMap::new();
         let (mut begun, mut done) = (0, 0);
         while done < n {
@@ -106,11 +109,13 @@ impl Bench {
             if !report.outcome.is_success() || read_report(&request.paths, request.nonce) != Some(report) {
                 return Err("a task failed".into());
             }
-            executor.exited().await;
-            remove(&request.paths)?;
+            self.places.take_back(&request.paths)?;
             free.push(slot);
+            ending.spawn(executor.exited());
+            while ending.try_join_next().is_some() {}
             done += 1;
         }
+        ending.join_all().await;
         Ok(())
     }
 
@@ -118,7 +123,8 @@ impl Bench {
         let task = TaskIx(self.next);
         self.next += 1;
         let name = TaskName::new("true").expect("BUG: a valid name");
-        let paths = self.job_dir.paths(task, &name, Attempt(1), self.lease.clone());
+        let mut paths = self.job_dir.paths(task, &name, Attempt(1), self.lease.clone());
+        self.places.lend(&mut paths);
         TaskRequest {
             v: VERSION,
             job: self.job,

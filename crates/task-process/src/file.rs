@@ -6,6 +6,7 @@ use std::{
 };
 
 use rustix::{
+    fd::OwnedFd,
     fs::{Mode, OFlags},
     io::Errno,
 };
@@ -17,7 +18,7 @@ const OURS: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Writes a file so that readers see the old one, the new one, or none: never half of it (F46).
 pub(crate) fn replace(path: &Path, body: &[u8]) -> Result<(), Error> {
     let tmp = beside(path);
-    create(&tmp, body).and_then(|()| rename(&tmp, path)).inspect_err(|_| {
+    create(&tmp, body).and_then(|_| rename(&tmp, path)).inspect_err(|_| {
         // Best effort: the disk may be full, and a half-written file helps nobody.
         rustix::fs::unlink(&tmp).ok();
     })
@@ -37,14 +38,66 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// The file that is an attempt's handle while its task runs and becomes its report in the end: one inode, no second
+/// file. ext4 does not give out an inode again for minutes after its file was removed, and looks at each such inode with
+/// every file it creates: two files made and removed per task made a task twice as dear.
+#[derive(Debug)]
+pub(crate) struct Record {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Record {
+    /// Writes the handle, into the old file `blank` if there is one. In few enough bytes for one `write`, so whoever
+    /// reads it after a crash finds all of it or what it cannot take for a handle.
+    pub(crate) fn begin(blank: Option<&Path>, path: &Path, body: &[u8]) -> Result<Self, Error> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = match blank.and_then(|blank| Some((blank, rustix::fs::open(blank, flags, Mode::empty()).ok()?))) {
+            Some((blank, fd)) => {
+                overwrite(&fd, body).map_err(|e| Error::file("write", blank, e))?;
+                rename(blank, path)?;
+                fd
+            }
+            None => create(path, body)?,
+        };
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Makes it the report: nothing of the task is left, so the handle is not needed any more. A reader sees the whole
+    /// report or none. Its block is there already, so that a full disk does not matter.
+    pub(crate) fn become_report(self, report: &Path, body: &[u8]) -> Result<(), Error> {
+        overwrite(&self.fd, body).map_err(|e| Error::file("write", &self.path, e))?;
+        rename(&self.path, report)
+    }
+}
+
+fn overwrite(fd: &OwnedFd, body: &[u8]) -> io::Result<()> {
+    write_at_start(fd, body)?;
+    rustix::fs::ftruncate(fd, body.len() as u64)?;
+    Ok(())
+}
+
 /// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut body = Vec::new();
-    std::fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut body)?;
-    if body.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than any of ours"));
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    // Nearly every file of ours fits at once; only the end has to be seen as well.
+    let mut body = vec![0; 2048];
+    let mut filled = 0;
+    loop {
+        match rustix::io::read(&fd, &mut body[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(e.into()),
+        }
+        if filled > limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than any of ours"));
+        }
+        if filled == body.len() {
+            body.resize(filled * 2, 0);
+        }
     }
+    body.truncate(filled);
     Ok(body)
 }
 
@@ -56,22 +109,26 @@ fn beside(path: &Path) -> PathBuf {
     tmp.into()
 }
 
-/// Writes a file in place.
-pub(crate) fn create(path: &Path, body: &[u8]) -> Result<(), Error> {
+fn create(path: &Path, body: &[u8]) -> Result<OwnedFd, Error> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = rustix::fs::open(path, flags, OURS).map_err(|e| Error::file("create", path, e))?;
-    let mut rest = body;
-    while !rest.is_empty() {
-        match rustix::io::write(&fd, rest) {
-            Ok(0) => return Err(Error::file("write", path, io::Error::from(io::ErrorKind::WriteZero))),
-            Ok(n) => rest = &rest[n..],
+    write_at_start(&fd, body).map_err(|e| Error::file("write", path, e))?;
+    Ok(fd)
+}
+
+fn write_at_start(fd: &OwnedFd, body: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while written < body.len() {
+        match rustix::io::pwrite(fd, &body[written..], written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
             Err(Errno::INTR) => {}
-            Err(e) => return Err(Error::file("write", path, e)),
+            Err(e) => return Err(e.into()),
         }
     }
     Ok(())
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     rustix::fs::rename(from, to).map_err(|e| Error::file("write", to, e))
 }

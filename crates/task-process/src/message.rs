@@ -57,6 +57,10 @@ pub struct Paths {
     pub lease: PathBuf,
     /// The attempt's own TMPDIR: made before the launch, removed after the end.
     pub tmp: PathBuf,
+    /// `tmp` and the file `<tmp>.blank` go from attempt to attempt ([`crate::Places`]): `tmp` is left empty instead of
+    /// removed, and the handle is written into the old file, which then becomes the report.
+    #[serde(default)]
+    pub recycle: bool,
 }
 
 /// Task executor -> worker: as a file (the record) and as a ZeroMQ message (what makes it fast).

@@ -1,9 +1,13 @@
 //! A job's folder: where logs, reports and handles of each attempt are, and reading them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    mem::MaybeUninit,
+    path::{Path, PathBuf},
+};
 
 use executor::Handle;
-use workflow_model::{Attempt, Nonce, TaskIx, TaskName};
+use rustix::fs::{Mode, OFlags, RawDir};
+use workflow_model::{Attempt, Epoch, Nonce, TaskIx, TaskName};
 
 use crate::{
     Error,
@@ -71,6 +75,7 @@ impl JobDir {
             handle: reports.join(format!("{task}.{attempt}.handle")),
             lease,
             tmp: self.root.join("tmp").join(format!("{task}.{attempt}")),
+            recycle: false,
         }
     }
 
@@ -82,6 +87,15 @@ impl JobDir {
         (folder.join(format!("{stem}.out")), folder.join(format!("{stem}.err")))
     }
 
+    /// Removes what only running attempts need (`tmp/`, `reports/`), after the job's end is committed.
+    ///
+    /// # Errors
+    /// A folder cannot be removed.
+    pub fn finish(&self) -> Result<(), Error> {
+        let tmp = remove_tmp(&self.root.join("tmp"));
+        remove_tmp(&self.root.join("reports")).and(tmp)
+    }
+
     fn folder(&self, kind: &str, task: TaskIx) -> PathBuf {
         let folder = self.root.join(kind);
         if self.is_sharded() { folder.join((task.index() / SHARD).to_string()) } else { folder }
@@ -89,6 +103,54 @@ impl JobDir {
 
     fn is_sharded(&self) -> bool {
         self.tasks > SHARD
+    }
+}
+
+/// TMPDIRs and report files that go from attempt to attempt within one claim of a job, so that a task creates and
+/// removes no inode (see `Record`). An attempt that was lost does not give its place back: use [`remove`].
+#[derive(Debug)]
+pub struct Places {
+    tmp: PathBuf,
+    prefix: String,
+    free: Vec<u32>,
+    next: u32,
+}
+
+impl Places {
+    /// For the attempts started under this epoch; nobody else's are touched.
+    #[must_use]
+    pub fn new(job_dir: &JobDir, epoch: Epoch) -> Self {
+        Self { tmp: job_dir.root.join("tmp"), prefix: format!("place-{epoch}-"), free: Vec::new(), next: 0 }
+    }
+
+    /// Gives an attempt that is about to start a place.
+    pub fn lend(&mut self, paths: &mut Paths) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        });
+        paths.tmp = self.tmp.join(format!("{}{place}", self.prefix));
+        paths.recycle = true;
+    }
+
+    /// Instead of [`remove`], after the end of an attempt that reported is committed.
+    ///
+    /// # Errors
+    /// As for [`remove`].
+    pub fn take_back(&mut self, paths: &Paths) -> Result<(), Error> {
+        let Some(place) = self.place(paths) else { return remove(paths) };
+        if file::rename(&paths.report, &blank(&paths.tmp)).is_err() {
+            // Its task was never launched, or the disk was full.
+            file::remove(&paths.report)?;
+        }
+        file::remove(&paths.handle)?;
+        self.free.push(place);
+        Ok(())
+    }
+
+    fn place(&self, paths: &Paths) -> Option<u32> {
+        let name = paths.tmp.file_name()?.to_str()?;
+        name.strip_prefix(&self.prefix)?.parse().ok()
     }
 }
 
@@ -113,6 +175,27 @@ pub fn remove(paths: &Paths) -> Result<(), Error> {
     let report = file::remove(&paths.report);
     let handle = file::remove(&paths.handle);
     report.and(handle).and(remove_tmp(&paths.tmp))
+}
+
+/// The old file beside a recycled TMPDIR.
+pub(crate) fn blank(tmp: &Path) -> PathBuf {
+    let mut blank = tmp.as_os_str().to_owned();
+    blank.push(".blank");
+    blank.into()
+}
+
+/// Whether a folder is there and empty.
+pub(crate) fn is_empty(folder: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let Ok(fd) = rustix::fs::open(folder, flags, Mode::empty()) else { return false };
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(fd, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")) {
+            return false;
+        }
+    }
+    true
 }
 
 pub(crate) fn remove_tmp(tmp: &Path) -> Result<(), Error> {

@@ -24,13 +24,14 @@ use crate::{
     Error,
     codec::{self, HEADER, MAX_SLOTS},
     control::Requests,
-    exit, file,
-    message::{OutputInfo, TaskReport, TaskRequest, VERSION},
+    exit,
+    file::{self, Record},
+    message::{OutputInfo, Paths, TaskReport, TaskRequest, VERSION},
     outbox, reports,
 };
 
-/// A frame that fits is read in one call.
-const FIRST_READ: usize = 8 * 1024;
+/// A frame that fits is read in one call; on the stack, since untouched memory is dear.
+const FIRST_READ: usize = 3 * 1024;
 
 /// Larger ones are read in steps: memory follows what came, not what was announced.
 const STEP: usize = 1 << 20;
@@ -65,26 +66,35 @@ const OURS: Mode = Mode::RWXG.union(Mode::RWXO);
 type Slots = Vec<OwnedFd>;
 
 fn receive() -> Result<Option<(TaskRequest, Slots)>, Error> {
-    let mut frame = vec![0; FIRST_READ];
-    let (mut filled, slots) = receive_first(&mut frame)?;
+    let mut first = [0; FIRST_READ];
+    let (mut filled, slots) = receive_first(&mut first)?;
     if filled == 0 {
         return Ok(None);
     }
     while filled < HEADER {
-        filled += receive_more(&mut frame[filled..])?;
+        filled += receive_more(&mut first[filled..])?;
     }
-    let header = codec::decode_header(frame.first_chunk().expect("BUG: read above"))?;
+    let header = codec::decode_header(first.first_chunk().expect("BUG: read above"))?;
     if slots.len() != usize::from(header.slots) {
         return Err(incomplete("its slots are missing"));
     }
     let whole = HEADER + header.length;
-    while filled < whole {
-        if filled == frame.len() {
-            frame.resize(whole.min(filled + STEP), 0);
-        }
-        filled += receive_more(&mut frame[filled..])?;
+    let request = match first.get(HEADER..whole) {
+        Some(body) if filled >= whole => codec::decode_body(body),
+        _ => codec::decode_body(&receive_rest(&first[..filled], whole)?[HEADER..]),
+    };
+    request.map(|request| Some((request, slots)))
+}
+
+fn receive_rest(first: &[u8], whole: usize) -> Result<Vec<u8>, Error> {
+    let mut frame = first.to_vec();
+    while frame.len() < whole {
+        let filled = frame.len();
+        frame.resize(whole.min(filled + STEP), 0);
+        let read = receive_more(&mut frame[filled..])?;
+        frame.truncate(filled + read);
     }
-    codec::decode_body(&frame[HEADER..whole]).map(|request| Some((request, slots)))
+    Ok(frame)
 }
 
 fn receive_first(frame: &mut [u8]) -> Result<(usize, Slots), Error> {
@@ -132,7 +142,9 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
         Err(e) => lost(&request, &format!("cannot take stop requests: {e}")),
     };
     // Before the report: when the worker knows of the end, nothing of the attempt is left.
-    reports::remove_tmp(&request.paths.tmp).ok();
+    if !(request.paths.recycle && reports::is_empty(&request.paths.tmp)) {
+        reports::remove_tmp(&request.paths.tmp).ok();
+    }
     let report = TaskReport {
         v: VERSION,
         job: request.job,
@@ -148,13 +160,14 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
     };
     // A worker that does not renew its lease is not there to listen; its successor reads the file.
     let reply = request.reply.as_deref().filter(|_| !control.is_ok_and(|control| control.is_lease_lost()));
-    deliver(&report, &request.paths.report, reply)
+    deliver(&report, &request.paths.report, launch.record, reply)
 }
 
 /// What is known of an attempt beside its outcome.
 #[derive(Default)]
 struct Launch {
     started: u64,
+    record: Option<Record>,
     out: OutputInfo,
     err: OutputInfo,
 }
@@ -175,7 +188,7 @@ fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Req
     let started = with_umask(request.umask, || executor::block_on(executor.start(&request.spec)));
     match started {
         Ok(handle) => {
-            store_handle(&handle, &request.paths.handle);
+            launch.record = store_handle(&handle, &request.paths);
             wait(*executor, request, &handle, control, launch)
         }
         Err(outcome) => {
@@ -232,17 +245,18 @@ fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
     Ok(())
 }
 
-/// One small write: whoever reads it after a crash finds all of it or nothing. A full disk costs no task its run: then
-/// the marker in the environment finds its processes.
-fn store_handle(handle: &Handle, path: &Path) {
+/// A full disk costs no task its run: then the marker in the environment finds its processes.
+fn store_handle(handle: &Handle, paths: &Paths) -> Option<Record> {
     let body = serde_json::to_vec(handle).expect("BUG: a handle has only numbers and texts");
-    file::create(path, &body).ok();
+    let blank = paths.recycle.then(|| reports::blank(&paths.tmp));
+    Record::begin(blank.as_deref(), &paths.handle, &body).ok()
 }
 
 /// The file is the record, the message is what makes it fast; either alone is enough.
-fn deliver(report: &TaskReport, path: &Path, reply: Option<&Path>) -> u8 {
+fn deliver(report: &TaskReport, path: &Path, record: Option<Record>, reply: Option<&Path>) -> u8 {
     let body = codec::encode_report(report);
-    let stored = file::replace(path, &body).is_ok();
+    let became = record.is_some_and(|record| record.become_report(path, &body).is_ok());
+    let stored = became || file::replace(path, &body).is_ok();
     let delivered = reply.map(|reply| outbox::send_message(reply, &body, outbox::LINGER).is_ok());
     match (stored, delivered) {
         (true, Some(true) | None) => exit::DELIVERED,

@@ -14,6 +14,7 @@ use std::{
 use executor::ProcessId;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType},
     process::{Pid, PidfdFlags, Signal},
@@ -33,7 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Spares {
     program: PathBuf,
-    log: Option<OwnedFd>,
+    log: OwnedFd,
     ahead: usize,
     ready: VecDeque<Spare>,
 }
@@ -64,6 +65,13 @@ impl Spares {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "its path is not absolute");
             return Err(Error::Spawn { program, source });
         }
+        let log = match log {
+            Some(log) => log,
+            None => {
+                let flags = OFlags::RDWR | OFlags::CLOEXEC;
+                rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(|e| Error::file("open", "/dev/null", e))?
+            }
+        };
         Ok(Self { program, log, ahead, ready: VecDeque::new() })
     }
 
@@ -110,7 +118,7 @@ impl Spares {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(|e| failed(e.into()))?;
-        let child = command(&self.program, self.log.as_ref(), theirs).and_then(|mut c| c.spawn()).map_err(failed)?;
+        let child = command(&self.program, &self.log, theirs).and_then(|mut c| c.spawn()).map_err(failed)?;
         Spare::new(&child, ours).map_err(failed)
     }
 }
@@ -174,8 +182,8 @@ impl Drop for Spare {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this module owns the start of task executors")]
-fn command(program: &Path, log: Option<&OwnedFd>, stdin: OwnedFd) -> io::Result<Command> {
-    let output = || log.map_or_else(|| Ok(Stdio::null()), |log| log.try_clone().map(Stdio::from));
+fn command(program: &Path, log: &OwnedFd, stdin: OwnedFd) -> io::Result<Command> {
+    let output = || log.try_clone().map(Stdio::from);
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::from(stdin)).stdout(output()?).stderr(output()?);
     Ok(command)
