@@ -10,6 +10,7 @@ pub mod layout;
 mod link;
 pub mod manager;
 pub mod output;
+pub mod progress;
 pub mod select;
 pub mod settings;
 pub mod telemetry;

@@ -33,6 +33,8 @@ pub use draw::draw;
 pub use mermaid::mermaid;
 pub use svg::svg;
 
+pub(crate) use fold::folds;
+
 #[cfg(test)]
 mod reader;
 #[cfg(test)]
