@@ -13,7 +13,8 @@ use executor_shell::ShellExecutor;
 
 const EXPLANATION: &str =
     "task-executor runs one task of a job. It is started by qworker, which writes a request to its
-standard input; by hand it is of use only as
+standard input; by hand it is of use as
+  task-executor run FILE --task NAME      one task, in the foreground (run --help)
   task-executor --version
 To run a workflow: qmanager run FILE.
 ";
@@ -23,6 +24,10 @@ fn main() -> ExitCode {
         None => serve(),
         Some(b"--version" | b"-V") => {
             say(&mut io::stdout(), &format!("task-executor {}\n", env!("CARGO_PKG_VERSION")), 0)
+        }
+        Some(b"run") => {
+            let shell = ShellExecutor::new();
+            task_process::debug::run(&[&shell], std::env::args_os().skip(2))
         }
         Some(b"--help" | b"-h") => say(&mut io::stdout(), EXPLANATION, 0),
         Some(_) => say(&mut io::stderr(), EXPLANATION, task_process::exit::EXPLAINED),

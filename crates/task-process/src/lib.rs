@@ -17,6 +17,7 @@
 
 mod codec;
 mod control;
+pub mod debug;
 mod endpoint;
 mod error;
 pub mod exit;

@@ -226,7 +226,7 @@ fn info(captured: Captured) -> OutputInfo {
 }
 
 /// The attempt's own TMPDIR, unless the task names another.
-fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
+pub(crate) fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
     let tmp = &request.paths.tmp;
     match rustix::fs::mkdir(tmp, Mode::RWXU) {
         // Of an executor that was killed before its request was over: the same attempt, so nobody uses it.

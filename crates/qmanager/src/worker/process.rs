@@ -170,7 +170,14 @@ impl Worker {
             }
             Opened::Run(mut run) => {
                 self.spares.set_ahead(self.ahead(&run));
-                let left = drive(self, &mut run).await?;
+                let left = match drive(self, &mut run).await {
+                    // Told to stop while the queue cannot be written: nothing may be left running all the same.
+                    Err(error @ Error::Queue(_)) => {
+                        self.abandon(&run).await;
+                        return Err(error);
+                    }
+                    left => left?,
+                };
                 if left != Left::HandedOver {
                     tidy(&run.dir);
                 }
@@ -284,6 +291,18 @@ impl Worker {
                 mouth.say(&Word::Beat);
             }
         });
+    }
+
+    /// Stops what runs without a record of it. The reports are read, or the attempts found lost, by the next worker.
+    async fn abandon(&mut self, run: &super::run::Run) {
+        for process in run.live.values().filter_map(|live| live.process.as_ref()) {
+            if let Err(error) = process.stop() {
+                tracing::warn!(error = chain(&error), "cannot stop a task executor");
+            }
+        }
+        let grace = self.setup.pool.settings.tasks.grace + LAST_EXITS;
+        let exits = async { while self.watchers.join_next().await.is_some() {} };
+        drop(timeout(grace, exits).await);
     }
 
     /// The last job is done; task executors that have reported are about to end, and are waited for, so that nothing
