@@ -143,15 +143,19 @@ impl Host {
         self.qmanager(all).success().stdout.trim().to_owned()
     }
 
-    /// Processes that carry this host's home: the programs and everything that tasks started.
+    /// Processes that carry this host's home in their environment (the programs, and everything that tasks started) or
+    /// in their title (task executors, whose environment is empty).
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("HOME={}", self.home().display());
+        let executor = format!("task-executor: {}", self.home().display());
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let pids =
             fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let ours = |pid: &i32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|line| line == mark.as_bytes())
+            let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let marked = environment.split(|byte| *byte == 0).any(|line| line == mark.as_bytes());
+            marked || String::from_utf8_lossy(&title).starts_with(&executor)
         };
         let shown = |pid: i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

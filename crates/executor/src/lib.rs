@@ -40,9 +40,7 @@ pub use outcome::{Ending, Outcome};
 pub use pollster::block_on;
 pub use redact::{MASK, Redactor};
 pub use secret::{SecretSource, Secrets};
-pub use settings::{
-    ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings,
-};
+pub use settings::{ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings};
 pub use shutdown::{Control, Shutdown};
 pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};
 

@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     io,
     mem::MaybeUninit,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -35,6 +36,7 @@ use crate::{
 pub struct Spares {
     program: PathBuf,
     log: OwnedFd,
+    title: Option<String>,
     ahead: usize,
     ready: VecDeque<Spare>,
 }
@@ -72,7 +74,14 @@ impl Spares {
                 rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(|e| Error::file("open", "/dev/null", e))?
             }
         };
-        Ok(Self { program, log, ahead, ready: VecDeque::new() })
+        Ok(Self { program, log, title: None, ahead, ready: VecDeque::new() })
+    }
+
+    /// What `ps` shows for them, e.g. whose they are: their argument 0.
+    #[must_use]
+    pub fn titled(mut self, title: String) -> Self {
+        self.title = Some(title);
+        self
     }
 
     /// How many to have ready from now on; the surplus ends.
@@ -118,7 +127,9 @@ impl Spares {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(|e| failed(e.into()))?;
-        let child = command(&self.program, &self.log, theirs).and_then(|mut c| c.spawn()).map_err(failed)?;
+        let child = command(&self.program, self.title.as_deref(), &self.log, theirs)
+            .and_then(|mut c| c.spawn())
+            .map_err(failed)?;
         Spare::new(&child, ours).map_err(failed)
     }
 }
@@ -182,9 +193,12 @@ impl Drop for Spare {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this module owns the start of task executors")]
-fn command(program: &Path, log: &OwnedFd, stdin: OwnedFd) -> io::Result<Command> {
+fn command(program: &Path, title: Option<&str>, log: &OwnedFd, stdin: OwnedFd) -> io::Result<Command> {
     let output = || log.try_clone().map(Stdio::from);
     let mut command = Command::new(program);
+    if let Some(title) = title {
+        command.arg0(title);
+    }
     command.env_clear().stdin(Stdio::from(stdin)).stdout(output()?).stderr(output()?);
     Ok(command)
 }

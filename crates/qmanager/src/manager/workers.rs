@@ -84,7 +84,7 @@ impl Place {
         self.generation += 1;
         let generation = self.generation;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let mut child = spawn(options, theirs)?;
+        let mut child = spawn(options, &self.owner.slot, theirs)?;
         self.pid = child.id();
         ours.set_nonblocking(true)?;
         let (mut ear, mouth) = link::open(tokio::net::UnixStream::from_std(ours)?);
@@ -152,10 +152,12 @@ fn setup(options: &Options, pool: &Pool, number: u32, rows: bool) -> Setup {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the manager is what starts workers")]
-fn spawn(options: &Options, stdin: std::os::unix::net::UnixStream) -> io::Result<Child> {
+fn spawn(options: &Options, slot: &str, stdin: std::os::unix::net::UnixStream) -> io::Result<Child> {
     let mut command = Command::new(&options.qworker);
+    // For `ps`: which of the workers this is.
+    let title = format!("qworker: {slot} in {}", options.layout.run_dir().display());
     // A group of its own: Ctrl-C at the terminal is for the manager, which tells its workers how to stop.
-    command.arg0("qworker").process_group(0).stdin(OwnedFd::from(stdin)).stdout(Stdio::null());
+    command.arg0(title).process_group(0).stdin(OwnedFd::from(stdin)).stdout(Stdio::null());
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(false).spawn()
 }

@@ -108,7 +108,8 @@ impl Worker {
         let inbox = Inbox::bind(lock)?;
         let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
         let log = io::stderr().as_fd().try_clone_to_owned().map_err(Error::io("use standard error"))?;
-        let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?;
+        let title = format!("task-executor: {}", run_dir.path().display());
+        let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
         let queue = job_queue::open(&setup.db, &OpenOptions::default()).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
