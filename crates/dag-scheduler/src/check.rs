@@ -58,7 +58,7 @@ impl Scheduler {
                 return Err(format!("task {ix} waits though it is decided: {decision:?}"));
             }
             let doomed = self.cancel == Cancel::Now || self.cancel == Cancel::Asked && when != When::Always;
-            if doomed && matches!(task.state, State::Ready | State::Due { .. } | State::Backoff { .. }) {
+            if doomed && matches!(task.state, State::Ready | State::Due | State::Backoff) {
                 return Err(format!("task {ix} is {:?} though the job is being cancelled", task.state));
             }
         }

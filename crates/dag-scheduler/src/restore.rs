@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use crate::{
     Action, Event, IllegalEvent, Limits, Plan, Row, Scheduler, TaskIx, TaskState, Time,
     id::{Timer, TimerKind},
-    state::{Running, State},
+    state::{Running, State, Trouble},
 };
 
 /// A row that no job of the plan can have.
@@ -52,8 +52,9 @@ impl Scheduler {
             if std::mem::replace(&mut task.changed, true) {
                 return Err(IllegalRow::Twice { task: ix });
             }
-            (task.attempt, task.retries, task.losses, task.cause) = (row.attempt, row.retries, row.losses, row.cause);
-            let until = row.retry_at.unwrap_or(Time::ZERO);
+            task.attempt = row.attempt;
+            let Row { retries, losses, cause, retry_at, .. } = row;
+            let trouble = Trouble { retries, losses, cause, until: retry_at.unwrap_or(Time::ZERO) };
             let state = match row.state {
                 TaskState::Waiting => State::Waiting,
                 TaskState::Running | TaskState::Retrying if row.attempt.0 == 0 => {
@@ -63,12 +64,18 @@ impl Scheduler {
                     let place = u32::try_from(scheduler.running.len()).expect("BUG: as many tasks run as there are");
                     State::Running(Running { place, why: row.stopping, how: None, launched: false })
                 }
-                TaskState::Retrying => State::Backoff { until },
+                TaskState::Retrying => State::Backoff,
                 TaskState::Succeeded => State::Succeeded,
                 TaskState::Skipped => State::Skipped,
                 TaskState::Cancelled => State::Cancelled,
                 TaskState::Failed => State::Failed,
             };
+            // The causes of skipped and cancelled tasks are their states: no need to keep them for a large subtree.
+            let in_state = Trouble { cause, ..Trouble::NONE };
+            if trouble != Trouble::NONE && !(matches!(state, State::Skipped | State::Cancelled) && trouble == in_state)
+            {
+                scheduler.troubles.insert(ix, trouble);
+            }
             scheduler.set_state(ix, state);
         }
         scheduler.tasks.iter_mut().for_each(|task| task.changed = false);
@@ -109,13 +116,13 @@ impl Scheduler {
                         open.push(Action::Stop { task: ix, attempt, why, how });
                     }
                 }
-                State::Backoff { until } => {
+                State::Backoff => {
                     let timer = Timer { task: ix, attempt, kind: TimerKind::Backoff };
-                    open.push(Action::Arm { timer, at: until });
+                    open.push(Action::Arm { timer, at: self.trouble(ix).until });
                 }
                 State::Waiting
                 | State::Ready
-                | State::Due { .. }
+                | State::Due
                 | State::Succeeded
                 | State::Skipped
                 | State::Cancelled

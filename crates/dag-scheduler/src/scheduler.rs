@@ -1,14 +1,18 @@
 //! One job of a plan: events in, actions out. See [`transition`](crate::transition) for the rules themselves.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 
 use crate::{
     Action, Attempt, Cause, Counts, End, Event, IllegalEvent, JobEnd, Limits, Plan, Row, StopHow, StopWhy, TaskIx,
     Time, Timer, When,
     flat::Flat,
     id::TimerKind,
-    state::{Running, State, Task},
-    transition::{self, Cancel, Decision, Next, Setting},
+    state::{Running, State, Task, Trouble},
+    transition::{self, Cancel, Decision, Ended, Next},
 };
 
 /// One job of a [`Plan`], as far as it has come.
@@ -17,6 +21,7 @@ pub struct Scheduler {
     pub(crate) plan: Plan,
     pub(crate) flat: Arc<Flat>,
     pub(crate) tasks: Vec<Task>,
+    pub(crate) troubles: HashMap<TaskIx, Trouble>,
     /// For each task, how many of its incoming edges come from tasks that are not terminal.
     pub(crate) unfinished: Vec<u32>,
     /// Tasks in `State::Ready` or `State::Due`, oldest first, and some that were cancelled since.
@@ -87,7 +92,7 @@ impl Scheduler {
         self.changed.drain(..).map(|ix| {
             let task = &mut self.tasks[ix.index()];
             task.changed = false;
-            (ix, task.row())
+            (ix, task.row(self.troubles.get(&ix).unwrap_or(&Trouble::NONE)))
         })
     }
 
@@ -101,6 +106,7 @@ impl Scheduler {
             unfinished: flat.in_degrees(),
             flat,
             tasks,
+            troubles: HashMap::new(),
             ready: VecDeque::new(),
             running: Vec::new(),
             changed: Vec::new(),
@@ -164,8 +170,9 @@ impl Scheduler {
         self.opened = true;
         if self.counts.retrying > 0 {
             for (index, task) in self.tasks.iter().enumerate() {
-                if let State::Backoff { until } = task.state {
-                    out.push(arm(TaskIx::at(index), task.attempt, TimerKind::Backoff, until));
+                if task.state == State::Backoff {
+                    let ix = TaskIx::at(index);
+                    out.push(arm(ix, task.attempt, TimerKind::Backoff, self.trouble(ix).until));
                 }
             }
         }
@@ -186,16 +193,15 @@ impl Scheduler {
 
     fn reported(&mut self, ix: TaskIx, attempt: Attempt, end: End, out: &mut Vec<Action>) {
         let Some(&mut Running { why, .. }) = self.current(ix, attempt) else { return self.stale += 1 };
-        let next = transition::after_end(ix, &self.tasks[ix.index()], end, why, &self.setting(ix));
+        let next = transition::after_end(&self.judged(ix), end, why);
         self.attempt_ended(ix, next, out);
     }
 
     fn lost(&mut self, ix: TaskIx, attempt: Attempt, cause: Cause, out: &mut Vec<Action>) {
         let Some(&mut Running { why, .. }) = self.current(ix, attempt) else { return self.stale += 1 };
-        let (task, setting) = (&self.tasks[ix.index()], self.setting(ix));
         let next = match why {
-            None => transition::after_loss(ix, task, cause, &setting),
-            Some(_) => transition::after_end(ix, task, End::Failed(cause), why, &setting),
+            None => transition::after_loss(&self.judged(ix), cause),
+            Some(_) => transition::after_end(&self.judged(ix), End::Failed(cause), why),
         };
         self.attempt_ended(ix, next, out);
     }
@@ -204,21 +210,14 @@ impl Scheduler {
         if self.current(ix, attempt).is_none() {
             return self.stale += 1;
         }
-        let task = &self.tasks[ix.index()];
-        let (state, cause) = match transition::decide(self.plan.policy(ix).when, true, task.tainted, self.cancel) {
-            Decision::Cancel => (State::Cancelled, Some(Cause::Cancelled)),
-            Decision::Wait | Decision::Start | Decision::Skip => (State::Ready, None),
-        };
-        self.attempt_ended(ix, Next { state, cause, retries: task.retries, losses: task.losses }, out);
+        self.attempt_ended(ix, transition::after_release(&self.judged(ix)), out);
     }
 
     fn fired(&mut self, timer: Timer, out: &mut Vec<Action>) {
         let Timer { task: ix, attempt, kind } = timer;
         let task = &self.tasks[ix.index()];
         match (kind, task.state) {
-            (TimerKind::Backoff, State::Backoff { until }) if task.attempt == attempt => {
-                self.turn(ix, State::Due { until });
-            }
+            (TimerKind::Backoff, State::Backoff) if task.attempt == attempt => self.turn(ix, State::Due),
             (TimerKind::Limit, State::Running(_)) if task.attempt == attempt => {
                 self.stop(ix, StopWhy::Timeout, StopHow::Grace, out);
                 let at = self.now.saturating_add(self.plan.rules().timeout_slack);
@@ -250,10 +249,10 @@ impl Scheduler {
         for ix in self.plan.tasks() {
             match self.tasks[ix.index()].state {
                 // A cleanup does not sit out its backoff while a person waits.
-                State::Backoff { until } if spared(&self.plan, ix) => self.turn(ix, State::Due { until }),
-                State::Waiting | State::Ready | State::Backoff { .. } | State::Due { .. } => {
+                State::Backoff if spared(&self.plan, ix) => self.turn(ix, State::Due),
+                State::Waiting | State::Ready | State::Backoff | State::Due => {
                     if !spared(&self.plan, ix) {
-                        self.end(ix, State::Cancelled, Cause::Cancelled);
+                        self.end(ix, State::Cancelled);
                     }
                 }
                 State::Running(_) | State::Succeeded | State::Skipped | State::Cancelled | State::Failed => {}
@@ -271,10 +270,10 @@ impl Scheduler {
         while let Some(&ix) = self.ready.front() {
             let task = &mut self.tasks[ix.index()];
             match task.state {
-                State::Ready | State::Due { .. } => {}
+                State::Ready | State::Due => {}
                 State::Waiting
                 | State::Running(_)
-                | State::Backoff { .. }
+                | State::Backoff
                 | State::Succeeded
                 | State::Skipped
                 | State::Cancelled
@@ -290,7 +289,6 @@ impl Scheduler {
             }
             self.ready.pop_front();
             task.attempt.0 += 1;
-            task.cause = None;
             let attempt = task.attempt;
             let place = u32::try_from(self.running.len()).expect("BUG: a plan has fewer than 2^32 tasks");
             self.turn(ix, State::Running(Running { place, why: None, how: None, launched: false }));
@@ -324,8 +322,8 @@ impl Scheduler {
             State::Running(_)
             | State::Waiting
             | State::Ready
-            | State::Backoff { .. }
-            | State::Due { .. }
+            | State::Backoff
+            | State::Due
             | State::Succeeded
             | State::Skipped
             | State::Cancelled
@@ -333,16 +331,30 @@ impl Scheduler {
         }
     }
 
-    fn setting(&self, ix: TaskIx) -> Setting<'_> {
-        Setting { policy: self.plan.policy(ix), rules: self.plan.rules(), cancel: self.cancel, now: self.now }
+    /// What is known of a task's failures; nothing for most.
+    pub(crate) fn trouble(&self, ix: TaskIx) -> Trouble {
+        self.troubles.get(&ix).copied().unwrap_or(Trouble::NONE)
+    }
+
+    fn judged(&self, task: TaskIx) -> Ended<'_> {
+        Ended {
+            task,
+            attempt: self.tasks[task.index()].attempt,
+            trouble: self.trouble(task),
+            policy: self.plan.policy(task),
+            rules: self.plan.rules(),
+            cancel: self.cancel,
+            now: self.now,
+        }
     }
 
     fn attempt_ended(&mut self, ix: TaskIx, next: Next, out: &mut Vec<Action>) {
-        let task = &mut self.tasks[ix.index()];
-        (task.cause, task.retries, task.losses) = (next.cause, next.retries, next.losses);
+        if let Some(trouble) = next.trouble {
+            self.troubles.insert(ix, trouble);
+        }
         self.turn(ix, next.state);
-        if let State::Backoff { until } = next.state {
-            out.push(arm(ix, self.tasks[ix.index()].attempt, TimerKind::Backoff, until));
+        if next.state == State::Backoff {
+            out.push(arm(ix, self.tasks[ix.index()].attempt, TimerKind::Backoff, self.trouble(ix).until));
         } else if next.state.is_terminal() {
             self.ended.push(ix);
             self.propagate();
@@ -399,8 +411,8 @@ impl Scheduler {
             State::Waiting
             | State::Ready
             | State::Running(_)
-            | State::Backoff { .. }
-            | State::Due { .. }
+            | State::Backoff
+            | State::Due
             | State::Succeeded
             | State::Skipped => false,
         }
@@ -435,14 +447,13 @@ impl Scheduler {
         match transition::decide(self.plan.policy(ix).when, done, task.tainted, self.cancel) {
             Decision::Wait => {}
             Decision::Start => self.turn(ix, State::Ready),
-            Decision::Skip => self.end(ix, State::Skipped, Cause::Upstream),
-            Decision::Cancel => self.end(ix, State::Cancelled, Cause::Cancelled),
+            Decision::Skip => self.end(ix, State::Skipped),
+            Decision::Cancel => self.end(ix, State::Cancelled),
         }
     }
 
     /// Ends a task that is not running; its dependents are told by `propagate`.
-    fn end(&mut self, ix: TaskIx, state: State, cause: Cause) {
-        self.tasks[ix.index()].cause = Some(cause);
+    fn end(&mut self, ix: TaskIx, state: State) {
         self.turn(ix, state);
         self.ended.push(ix);
     }
@@ -453,7 +464,7 @@ impl Scheduler {
         debug_assert!(transition::may_follow(&old, &new), "BUG: task {ix} from {old:?} to {new:?}");
         self.set_state(ix, new);
         // Becoming ready shows in no row, unless an attempt came before.
-        if !matches!(new, State::Ready | State::Due { .. }) || matches!(old, State::Running(_)) {
+        if !matches!(new, State::Ready | State::Due) || matches!(old, State::Running(_)) {
             self.mark_changed(ix);
         }
     }
@@ -479,9 +490,9 @@ impl Scheduler {
                 self.used += u64::from(policy.weight);
                 self.running.push(ix);
             }
-            State::Ready | State::Due { .. } => self.ready.push_back(ix),
+            State::Ready | State::Due => self.ready.push_back(ix),
             State::Failed => self.counts.allowed += u32::from(policy.allow_failure),
-            State::Waiting | State::Backoff { .. } | State::Succeeded | State::Skipped | State::Cancelled => {}
+            State::Waiting | State::Backoff | State::Succeeded | State::Skipped | State::Cancelled => {}
         }
     }
 

@@ -73,14 +73,10 @@ pub(crate) enum State {
     Ready,
     /// An attempt is under way.
     Running(Running),
-    /// Armed: the next attempt may begin at `until`.
-    Backoff {
-        until: Time,
-    },
+    /// Armed: the next attempt may begin at [`Trouble::until`].
+    Backoff,
     /// In the ready queue for another attempt.
-    Due {
-        until: Time,
-    },
+    Due,
     Succeeded,
     Skipped,
     Cancelled,
@@ -100,19 +96,27 @@ pub(crate) struct Running {
     pub(crate) launched: bool,
 }
 
-/// All that is kept of a task but its counter of unfinished dependencies, which lies apart: that is what every edge
-/// touches.
+/// What is kept of every task, in 16 bytes. Its counter of unfinished dependencies lies apart, since every edge touches
+/// that one; and what only tasks in trouble have is in [`Trouble`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task {
     pub(crate) state: State,
     pub(crate) attempt: Attempt,
-    pub(crate) retries: u32,
-    pub(crate) losses: u32,
-    pub(crate) cause: Option<Cause>,
     /// An ancestor failed (and was not allowed to).
     pub(crate) tainted: bool,
     /// Its row changed since the driver last asked.
     pub(crate) changed: bool,
+}
+
+/// What is kept of a task of which some attempt did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) retries: u32,
+    pub(crate) losses: u32,
+    /// Why the last attempt did not succeed. (A task that never had one has its cause in its state.)
+    pub(crate) cause: Option<Cause>,
+    /// Until when the next attempt has to wait.
+    pub(crate) until: Time,
 }
 
 impl TaskState {
@@ -142,9 +146,9 @@ impl Counts {
     pub(crate) fn of(&mut self, state: &State) -> &mut u32 {
         match state {
             State::Waiting => &mut self.waiting,
-            State::Ready | State::Due { .. } => &mut self.ready,
+            State::Ready | State::Due => &mut self.ready,
             State::Running(_) => &mut self.running,
-            State::Backoff { .. } => &mut self.retrying,
+            State::Backoff => &mut self.retrying,
             State::Succeeded => &mut self.succeeded,
             State::Skipped => &mut self.skipped,
             State::Cancelled => &mut self.cancelled,
@@ -159,7 +163,7 @@ impl State {
         match self {
             Self::Waiting | Self::Ready => TaskState::Waiting,
             Self::Running(_) => TaskState::Running,
-            Self::Backoff { .. } | Self::Due { .. } => TaskState::Retrying,
+            Self::Backoff | Self::Due => TaskState::Retrying,
             Self::Succeeded => TaskState::Succeeded,
             Self::Skipped => TaskState::Skipped,
             Self::Cancelled => TaskState::Cancelled,
@@ -172,33 +176,26 @@ impl State {
     }
 }
 
-impl Task {
-    pub(crate) const NEW: Self = Self {
-        state: State::Waiting,
-        attempt: Attempt(0),
-        retries: 0,
-        losses: 0,
-        cause: None,
-        tainted: false,
-        changed: false,
-    };
+impl Trouble {
+    /// No attempt failed yet.
+    pub(crate) const NONE: Self = Self { retries: 0, losses: 0, cause: None, until: Time::ZERO };
+}
 
-    pub(crate) fn row(&self) -> Row {
-        let (retry_at, stopping) = match self.state {
-            State::Running(running) => (None, running.why),
-            State::Backoff { until } | State::Due { until } => (Some(until), None),
-            State::Waiting | State::Ready | State::Succeeded | State::Skipped | State::Cancelled | State::Failed => {
-                (None, None)
-            }
+impl Task {
+    pub(crate) const NEW: Self = Self { state: State::Waiting, attempt: Attempt(0), tainted: false, changed: false };
+
+    pub(crate) fn row(&self, trouble: &Trouble) -> Row {
+        let (cause, retry_at, stopping) = match self.state {
+            State::Running(running) => (None, None, running.why),
+            State::Backoff | State::Due => (trouble.cause, Some(trouble.until), None),
+            State::Waiting | State::Ready | State::Failed => (trouble.cause, None, None),
+            State::Succeeded => (None, None, None),
+            State::Skipped => (Some(Cause::Upstream), None, None),
+            State::Cancelled => (Some(Cause::Cancelled), None, None),
         };
-        Row {
-            state: self.state.outside(),
-            attempt: self.attempt,
-            retries: self.retries,
-            losses: self.losses,
-            cause: self.cause,
-            retry_at,
-            stopping,
-        }
+        let Trouble { retries, losses, .. } = *trouble;
+        Row { state: self.state.outside(), attempt: self.attempt, retries, losses, cause, retry_at, stopping }
     }
 }
+
+const _: () = assert!(size_of::<Task>() == 16);

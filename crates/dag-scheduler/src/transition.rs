@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     Attempt, Cause, End, Policy, Rules, StopWhy, TaskIx, Time, When,
-    state::{State, Task},
+    state::{State, Trouble},
 };
 
 /// How far a job is from running freely. Ordered: it only gets worse.
@@ -27,13 +27,22 @@ pub(crate) enum Decision {
     Cancel,
 }
 
-/// What the end of an attempt makes of its task: the next state and what it costs.
+/// What the end of an attempt makes of its task: the next state, and its trouble if that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
     pub(crate) state: State,
-    pub(crate) cause: Option<Cause>,
-    pub(crate) retries: u32,
-    pub(crate) losses: u32,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What the end of an attempt is judged by.
+pub(crate) struct Ended<'a> {
+    pub(crate) task: TaskIx,
+    pub(crate) attempt: Attempt,
+    pub(crate) trouble: Trouble,
+    pub(crate) policy: &'a Policy,
+    pub(crate) rules: &'a Rules,
+    pub(crate) cancel: Cancel,
+    pub(crate) now: Time,
 }
 
 /// The table of design §4: `done` = all dependencies are terminal, `tainted` = an ancestor failed.
@@ -49,46 +58,54 @@ pub(crate) fn decide(when: When, done: bool, tainted: bool, cancel: Cancel) -> D
     }
 }
 
-/// What `end` of the attempt `task` is running makes of it. `why` = it was asked to stop.
-pub(crate) fn after_end(ix: TaskIx, task: &Task, end: End, why: Option<StopWhy>, setting: &Setting<'_>) -> Next {
-    let next = |state, cause| Next { state, cause, retries: task.retries, losses: task.losses };
+/// What `end` of an attempt makes of its task. `why` = it was asked to stop.
+pub(crate) fn after_end(of: &Ended<'_>, end: End, why: Option<StopWhy>) -> Next {
     let cause = match (end, why) {
-        (End::Succeeded, _) => return next(State::Succeeded, None),
-        (End::Failed(_), Some(StopWhy::Release)) => return next(State::Ready, None),
+        (End::Succeeded, _) => return Next { state: State::Succeeded, trouble: None },
+        (End::Failed(_), Some(StopWhy::Release)) => return after_release(of),
         (End::Failed(_), Some(StopWhy::Cancel)) => Cause::Cancelled,
         (End::Failed(_), Some(StopWhy::Timeout)) => Cause::Timeout,
         (End::Failed(cause), None) => cause,
     };
+    let next = |state| Next { state, trouble: Some(Trouble { cause: Some(cause), ..of.trouble }) };
     match cause {
-        Cause::Cancelled => next(State::Cancelled, Some(cause)),
-        Cause::Invalid | Cause::ImagePull | Cause::Poison | Cause::Upstream => next(State::Failed, Some(cause)),
+        Cause::Cancelled => next(State::Cancelled),
+        Cause::Invalid | Cause::ImagePull | Cause::Poison | Cause::Upstream => next(State::Failed),
         Cause::UserExit(_) | Cause::Signal(_) | Cause::Timeout | Cause::Oom => {
             // While the job is being cancelled a cleanup gets one attempt: its bound would mean nothing otherwise.
-            if task.retries >= setting.policy.retry.max || setting.cancel != Cancel::No {
-                return next(State::Failed, Some(cause));
+            if of.trouble.retries >= of.policy.retry.max || of.cancel != Cancel::No {
+                return next(State::Failed);
             }
-            let retries = task.retries + 1;
-            let until = setting.now.saturating_add(setting.backoff(ix, task.attempt, retries - 1));
-            Next { retries, ..next(State::Backoff { until }, Some(cause)) }
+            let until = of.now.saturating_add(of.backoff(of.trouble.retries));
+            let retries = of.trouble.retries + 1;
+            Next { state: State::Backoff, trouble: Some(Trouble { retries, cause: Some(cause), until, ..of.trouble }) }
         }
-        Cause::LostWorker | Cause::LostExecutor | Cause::LostInfra => after_loss(ix, task, cause, setting),
+        Cause::LostWorker | Cause::LostExecutor | Cause::LostInfra => after_loss(of, cause),
     }
 }
 
 /// What a loss makes of a task: it runs again for free, or is poison.
-pub(crate) fn after_loss(ix: TaskIx, task: &Task, cause: Cause, setting: &Setting<'_>) -> Next {
-    let losses = task.losses.saturating_add(1);
-    let next = |state, cause| Next { state, cause: Some(cause), retries: task.retries, losses };
-    if losses >= setting.rules.crash_limit {
-        return next(State::Failed, Cause::Poison);
+pub(crate) fn after_loss(of: &Ended<'_>, cause: Cause) -> Next {
+    let losses = of.trouble.losses.saturating_add(1);
+    let trouble = Trouble { losses, cause: Some(cause), until: of.now, ..of.trouble };
+    if losses >= of.rules.crash_limit {
+        return Next { state: State::Failed, trouble: Some(Trouble { cause: Some(Cause::Poison), ..trouble }) };
     }
     // Whoever ran it is gone, and another may run it at once. What fails around it, or fails again, needs time.
     let at_once = losses == 1 && matches!(cause, Cause::LostWorker | Cause::LostExecutor);
-    if at_once || setting.cancel != Cancel::No {
-        next(State::Due { until: setting.now }, cause)
-    } else {
-        next(State::Backoff { until: setting.now.saturating_add(setting.backoff(ix, task.attempt, losses - 1)) }, cause)
+    if at_once || of.cancel != Cancel::No {
+        return Next { state: State::Due, trouble: Some(trouble) };
     }
+    let until = of.now.saturating_add(of.backoff(losses - 1));
+    Next { state: State::Backoff, trouble: Some(Trouble { until, ..trouble }) }
+}
+
+/// What a release makes of a task: it waits again and nothing was spent; but a cancel does not let it wait.
+pub(crate) fn after_release(of: &Ended<'_>) -> Next {
+    let cancelled = decide(of.policy.when, false, false, of.cancel) == Decision::Cancel;
+    // What it spent before stays spent; why the attempt before this one failed is no longer of interest.
+    let trouble = (of.trouble != Trouble::NONE).then_some(Trouble { cause: None, ..of.trouble });
+    Next { state: if cancelled { State::Cancelled } else { State::Ready }, trouble }
 }
 
 /// Whether a state may follow another. A task never leaves a terminal state.
@@ -97,29 +114,21 @@ pub(crate) fn may_follow(old: &State, new: &State) -> bool {
         State::Waiting => matches!(new, State::Ready | State::Skipped | State::Cancelled),
         State::Ready => matches!(new, State::Running(_) | State::Cancelled),
         State::Running(_) => !matches!(new, State::Waiting | State::Skipped | State::Running(_)),
-        State::Backoff { .. } => matches!(new, State::Due { .. } | State::Cancelled),
-        State::Due { .. } => matches!(new, State::Running(_) | State::Cancelled),
+        State::Backoff => matches!(new, State::Due | State::Cancelled),
+        State::Due => matches!(new, State::Running(_) | State::Cancelled),
         State::Succeeded | State::Skipped | State::Cancelled | State::Failed => false,
     }
 }
 
-/// What the end of an attempt is judged by, beside the task.
-pub(crate) struct Setting<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) rules: &'a Rules,
-    pub(crate) cancel: Cancel,
-    pub(crate) now: Time,
-}
-
-impl Setting<'_> {
+impl Ended<'_> {
     /// The pause after `doublings` pauses before: doubled each time, plus up to 10 %, at most the limit. The same
     /// task and attempt always have the same, so that a replay does; different ones do not wake all at once.
-    fn backoff(&self, task: TaskIx, attempt: Attempt, doublings: u32) -> Duration {
+    fn backoff(&self, doublings: u32) -> Duration {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let limit = micros(self.rules.backoff_limit);
         let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
         let pause = micros(self.policy.retry.backoff).saturating_mul(factor).min(limit);
-        let jitter = pause / 1024 * (scatter(task, attempt) % 103) + pause % 1024 / 10;
+        let jitter = pause / 1024 * (scatter(self.task, self.attempt) % 103) + pause % 1024 / 10;
         Duration::from_micros(pause.saturating_add(jitter).min(limit))
     }
 }

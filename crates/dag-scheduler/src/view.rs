@@ -74,7 +74,7 @@ impl Scheduler {
     /// What to persist of the task.
     #[must_use]
     pub fn row(&self, task: TaskIx) -> Row {
-        self.tasks[task.index()].row()
+        self.tasks[task.index()].row(&self.trouble(task))
     }
 
     /// The tasks that wait for room only, in the order in which they will start.
@@ -128,21 +128,22 @@ impl Scheduler {
                 unfinished.retain(|dependency| !self.state(*dependency).is_terminal());
                 Why::Dependencies(unfinished)
             }
-            State::Ready | State::Due { .. } => {
-                Why::Room { ahead: self.ready().position(|other| other == task).unwrap_or(0) }
-            }
+            State::Ready | State::Due => Why::Room { ahead: self.ready().position(|other| other == task).unwrap_or(0) },
             State::Running(Running { why: stopping, .. }) => Why::Running { attempt: known.attempt, stopping },
-            State::Backoff { until } => Why::Backoff { until, cause: known.cause },
+            State::Backoff => {
+                let trouble = self.trouble(task);
+                Why::Backoff { until: trouble.until, cause: trouble.cause }
+            }
             State::Skipped if self.plan.policy(task).when == When::Failure => Why::NoneFailed,
             State::Skipped => Why::AncestorsFailed(self.failed_above(task)),
             State::Succeeded | State::Cancelled | State::Failed => {
-                Why::Ended { state: known.state.outside(), cause: known.cause }
+                Why::Ended { state: known.state.outside(), cause: self.row(task).cause }
             }
         }
     }
 
     fn is_ready(&self, task: TaskIx) -> bool {
-        matches!(self.tasks[task.index()].state, State::Ready | State::Due { .. })
+        matches!(self.tasks[task.index()].state, State::Ready | State::Due)
     }
 
     /// The ancestors that failed and have no such task between them and `task`.

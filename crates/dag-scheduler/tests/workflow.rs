@@ -1,6 +1,5 @@
 //! A workflow becomes a plan (feature `workflow`).
 #![cfg(feature = "workflow")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 
