@@ -7,6 +7,8 @@ pub(crate) struct Flat {
     /// `starts[t]..starts[t + 1]` are the dependents of `t` in `to`.
     starts: Vec<u32>,
     to: Vec<TaskIx>,
+    /// Every edge leads to a greater index.
+    forward: bool,
 }
 
 impl Flat {
@@ -16,7 +18,9 @@ impl Flat {
         I: Iterator<Item = (TaskIx, TaskIx)>,
     {
         let mut starts = vec![0u32; tasks + 1];
+        let mut forward = true;
         for (from, to) in edges() {
+            forward &= from < to;
             assert!(to.index() < tasks && from.index() < tasks, "edge {from} -> {to} in a plan of {tasks} tasks");
             starts[from.index()] += 1;
         }
@@ -32,7 +36,12 @@ impl Flat {
             *start -= 1;
             to[*start as usize] = dependent;
         }
-        Self { starts, to }
+        Self { starts, to, forward }
+    }
+
+    /// Whether the tasks by index are in an order in which dependencies come first.
+    pub(crate) fn is_forward(&self) -> bool {
+        self.forward
     }
 
     /// How many edges there are.

@@ -81,11 +81,13 @@ pub struct Cycle {
     pub tasks: Vec<TaskIx>,
 }
 
-/// One policy for each task; equal neighbours share theirs.
+/// One policy for each task. Equal neighbours share theirs, and as long as all are equal only one is kept.
 #[derive(Clone, Default)]
 struct Policies {
-    of: Vec<u32>,
+    tasks: usize,
     distinct: Vec<Policy>,
+    /// Which of them each task has; empty = the only one.
+    of: Vec<u32>,
 }
 
 impl Plan {
@@ -134,20 +136,22 @@ impl Plan {
     ) -> Result<Self, Cycle> {
         let policies: Policies = policies.into_iter().collect();
         let edges: Vec<_> = edges.into_iter().collect();
-        let tasks = policies.of.len();
+        let tasks = policies.tasks;
         let flat = Flat::new(tasks, edges.len(), || edges.iter().rev().copied());
         drop(edges);
-        let order = flat.order()?;
+        // Indexes that grow along every edge are an order themselves.
+        let order = if flat.is_forward() { None } else { Some(flat.order()?) };
         let mut graph = Graph::with_capacity(tasks, flat.edges());
         for _ in 0..tasks {
             graph.add_node(());
         }
-        // The one cycle check is `order`. daggy's own recurses once per task of the longest chain and would overflow
+        // The one cycle check is the order. daggy's own recurses once per task of the longest chain and would overflow
         // the stack; it is not made when each edge's source has no dependencies yet: dependents come first.
-        let backwards = order.iter().rev().flat_map(|&from| {
+        let backwards = (0..tasks).rev().map(|at| order.as_ref().map_or(TaskIx::at(at), |order| order[at]));
+        let edges = backwards.flat_map(|from| {
             flat.after(from).iter().map(move |&to| (NodeIndex::from(from.0), NodeIndex::from(to.0), ()))
         });
-        graph.add_edges(backwards).expect("BUG: edges in topological order closed a cycle");
+        graph.add_edges(edges).expect("BUG: edges in topological order closed a cycle");
         Ok(Self {
             graph: Arc::new(graph),
             policies: Arc::new(policies),
@@ -172,13 +176,13 @@ impl Plan {
     /// How many tasks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.policies.of.len()
+        self.policies.tasks
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.policies.of.is_empty()
+        self.policies.tasks == 0
     }
 
     /// All tasks, by index.
@@ -192,7 +196,7 @@ impl Plan {
     /// The plan has no such task.
     #[must_use]
     pub fn policy(&self, task: TaskIx) -> &Policy {
-        &self.policies.distinct[self.policies.of[task.index()] as usize]
+        self.policies.get(task)
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -260,20 +264,31 @@ impl fmt::Display for Cycle {
 impl Error for Cycle {}
 
 impl Policies {
+    fn get(&self, task: TaskIx) -> &Policy {
+        assert!(task.index() < self.tasks, "the plan has no task {task}");
+        let which = if self.of.is_empty() { 0 } else { self.of[task.index()] };
+        &self.distinct[which as usize]
+    }
+
     fn push(&mut self, policy: Policy) {
         if self.distinct.last() != Some(&policy) {
             self.distinct.push(policy);
+            if self.distinct.len() == 2 {
+                self.of = vec![0; self.tasks];
+            }
         }
-        let last = self.distinct.len() - 1;
-        self.of.push(u32::try_from(last).expect("BUG: a plan has fewer than 2^32 tasks"));
+        if self.distinct.len() > 1 {
+            let last = self.distinct.len() - 1;
+            self.of.push(u32::try_from(last).expect("BUG: a plan has fewer than 2^32 tasks"));
+        }
+        self.tasks += 1;
     }
 }
 
 impl FromIterator<Policy> for Policies {
     fn from_iter<I: IntoIterator<Item = Policy>>(policies: I) -> Self {
-        let policies = policies.into_iter();
-        let mut all = Self { of: Vec::with_capacity(policies.size_hint().0), distinct: Vec::new() };
-        policies.for_each(|policy| all.push(policy));
+        let mut all = Self::default();
+        policies.into_iter().for_each(|policy| all.push(policy));
         all
     }
 }
