@@ -267,11 +267,14 @@ impl Run<'_> {
         let Some((Some(status), _)) = &self.end else {
             return message::lost("how the task's first process ended is not known: somebody else has waited for it");
         };
-        match (status.exit_status(), status.terminating_signal()) {
+        let (code, signal) = (status.exit_status(), status.terminating_signal());
+        // 137 = a shell says that the command it ran was killed.
+        let killed = code == Some(137) || signal == Some(9);
+        if killed && self.tree.cgroup.as_ref().is_some_and(Cgroup::out_of_memory) {
+            return message::out_of_memory(self.spec);
+        }
+        match (code, signal) {
             (Some(code), _) => message::exited(code, self.spec),
-            (None, Some(9)) if self.tree.cgroup.as_ref().is_some_and(Cgroup::out_of_memory) => {
-                message::out_of_memory(self.spec)
-            }
             (None, Some(signal)) => message::signaled(signal),
             (None, None) => message::lost("the task's first process ended in a way that is not known"),
         }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -51,11 +52,15 @@ pub fn folder(job_files: &Path, relative: &str) -> Result<PathBuf, String> {
     Ok(job_files.join(relative))
 }
 
-/// As [`folder`], but makes what is missing.
+/// As [`folder`], but makes what is missing, and calls `made` for each.
 ///
 /// # Errors
-/// As [`folder`], and when it cannot be made.
-pub fn make_folder(job_files: &Path, relative: &str) -> Result<PathBuf, String> {
+/// As [`folder`], when one cannot be made, and what `made` says.
+pub fn make_folder(
+    job_files: &Path,
+    relative: &str,
+    made: &dyn Fn(&Path) -> io::Result<()>,
+) -> Result<PathBuf, String> {
     let mut so_far = String::new();
     for part in relative.split('/').filter(|part| !part.is_empty()) {
         if !so_far.is_empty() {
@@ -63,10 +68,13 @@ pub fn make_folder(job_files: &Path, relative: &str) -> Result<PathBuf, String> 
         }
         so_far.push_str(part);
         check_relative(&so_far)?;
-        match fs::create_dir(job_files.join(&so_far)) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(describe(&error)),
-            _ => folder(job_files, &so_far)?,
-        };
+        let path = job_files.join(&so_far);
+        match fs::create_dir(&path) {
+            Ok(()) => made(&path).map_err(|error| describe(&error))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(describe(&error)),
+        }
+        folder(job_files, &so_far)?;
     }
     Ok(job_files.join(so_far))
 }

@@ -71,6 +71,16 @@ impl Capture {
         self
     }
 
+    /// The published file and the folders made for it are made with this umask and belong to this uid and gid, as if
+    /// the task itself had made them.
+    #[must_use]
+    pub fn publish_as(mut self, umask: Option<u32>, owner: Option<(u32, u32)>) -> Self {
+        if let Some(publish) = &mut self.publish {
+            publish.give_to(umask, owner);
+        }
+        self
+    }
+
     /// Copies the stream to `to` as it comes, until that cannot be written.
     #[must_use]
     pub fn echo(mut self, to: OwnedFd) -> Self {

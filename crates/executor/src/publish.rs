@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
-    path::PathBuf,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
 };
 
 use crate::{beneath, capture::describe};
@@ -15,11 +16,18 @@ pub(crate) struct Publish {
     relative: String,
     temporary: Option<(PathBuf, File)>,
     problem: Option<String>,
+    /// Whose file it is to be: the umask it is made with, and its owner; ours unless said.
+    umask: Option<u32>,
+    owner: Option<(u32, u32)>,
 }
 
 impl Publish {
     pub(crate) fn new(job_files: PathBuf, relative: &str) -> Self {
-        Self { job_files, relative: relative.to_owned(), temporary: None, problem: None }
+        Self { job_files, relative: relative.to_owned(), temporary: None, problem: None, umask: None, owner: None }
+    }
+
+    pub(crate) fn give_to(&mut self, umask: Option<u32>, owner: Option<(u32, u32)>) {
+        (self.umask, self.owner) = (umask, owner);
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -66,15 +74,28 @@ impl Publish {
     fn open(&mut self) -> Result<&mut File, String> {
         if self.temporary.is_none() {
             let parent = self.relative.rsplit_once('/').map_or("", |(parent, _)| parent);
-            let folder = beneath::make_folder(&self.job_files, parent)?;
+            let made = |folder: &Path| self.hand_over(folder, 0o777);
+            let folder = beneath::make_folder(&self.job_files, parent, &made)?;
             let name = format!(".{}.{}.part", self.file_name(), std::process::id());
             let path = folder.join(name);
             let file = File::create(&path).map_err(|error| describe(&error))?;
+            self.hand_over(&path, 0o666).map_err(|error| describe(&error))?;
             self.temporary = Some((path, file));
         }
         match &mut self.temporary {
             Some((_, file)) => Ok(file),
             None => Err("BUG: just made".into()),
+        }
+    }
+
+    /// Makes it look as if the task had made it.
+    fn hand_over(&self, path: &Path, mode: u32) -> io::Result<()> {
+        if let Some(umask) = self.umask {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode & !umask))?;
+        }
+        match self.owner {
+            Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+            None => Ok(()),
         }
     }
 }

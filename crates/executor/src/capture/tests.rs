@@ -169,6 +169,21 @@ fn f45_inodes_run_out() {
 }
 
 #[test]
+fn a_published_file_looks_as_if_the_task_had_made_it() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let owner = rustix::process::geteuid().is_root().then_some((65534, 65533));
+    let mut capture = Capture::nowhere().publish(dir.path().into(), "a/b").publish_as(Some(0o022), owner);
+    capture.write(b"x");
+    assert_eq!(capture.finish(true).publish_problem, None);
+    let facts = |path: &str| {
+        let facts = fs::metadata(dir.path().join(path)).unwrap();
+        (facts.permissions().mode() & 0o777, owner.map(|_| (facts.uid(), facts.gid())))
+    };
+    assert_eq!((facts("a"), facts("a/b")), ((0o755, owner), (0o644, owner)));
+}
+
+#[test]
 fn what_is_echoed_is_masked_and_a_closed_terminal_harms_nobody() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut capture = Capture::nowhere().redact(&["hunter22"]).echo(writer.into());

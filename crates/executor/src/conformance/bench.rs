@@ -107,7 +107,7 @@ impl Bench {
             env: vec![path],
             job_files: self.files(),
             grace: GRACE,
-            marker: format!("QM_MARK={}", self.dir.path().display()),
+            marker: self.marker(),
             ..TaskSpec::default()
         };
         (self.adapt)(&mut spec);
@@ -185,6 +185,24 @@ impl Bench {
     /// The process could not be started.
     pub fn launch_by(&self, command: &mut Command, spec: &TaskSpec) -> Result<Running, Failed> {
         self.order_by(command, spec, What::Run, None)
+    }
+
+    /// No process of any of this case's tasks is left on this host.
+    pub(super) fn nothing_left(&self) -> Result<(), Failed> {
+        let marker = self.marker();
+        let marked = |pid: &i32| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environ.split(|&byte| byte == 0).any(|entry| entry == marker.as_bytes())
+        };
+        let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        match pids.filter(|pid| runs(*pid)).find(marked) {
+            Some(pid) if self.abilities().local_processes => Err(format!("process {pid} is left").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn marker(&self) -> String {
+        format!("QM_MARK={}", self.dir.path().display())
     }
 
     fn order(&self, spec: &TaskSpec, what: What, stop_first: Option<Shutdown>) -> Result<Running, Failed> {

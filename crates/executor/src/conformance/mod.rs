@@ -69,7 +69,11 @@ pub fn main(subject: Subject, more: &[(&'static str, Case)]) -> ExitCode {
     for &(variant, adapt) in subject.variants {
         for &(name, case) in cases.iter() {
             let full = if variant.is_empty() { name.to_owned() } else { format!("{variant}::{name}") };
-            trials.push(Trial::test(full, move || case(&Bench::new(subject, adapt)?)));
+            trials.push(Trial::test(full, move || {
+                let bench = Bench::new(subject, adapt)?;
+                case(&bench)?;
+                bench.nothing_left()
+            }));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
