@@ -6,12 +6,18 @@
 //! processes is read unless something is left. Looking at a task and ending it from another process
 //! (`describe`, `stop`) needs none of that.
 //!
+//! What it cannot hold: work that a task hands to a daemon (`docker run`, `at`, `systemd-run`) is no part of its tree.
+//! When the task executor itself is killed, a process that has left the session *and* cleared its environment is only
+//! found if the task has a cgroup of its own (`[executors.shell] cgroup`). `resources.memory` needs a memory controller
+//! (v2) in the worker's cgroup: an address-space limit would be the wrong thing for many programs.
+//!
 //! Its futures block in `poll`: use `executor::block_on`, or a thread for blocking work.
 
 mod cgroup;
 mod clock;
 mod command;
 mod feed;
+mod interactive;
 mod ladder;
 mod lifecycle;
 mod mask;
@@ -22,4 +28,5 @@ mod process;
 mod rlimits;
 mod shell;
 
+pub use interactive::interactive;
 pub use shell::ShellExecutor;
