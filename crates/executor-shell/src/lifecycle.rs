@@ -51,6 +51,8 @@ struct Run<'a> {
     /// How the first process ended, and when.
     end: Option<(Option<WaitStatus>, Instant)>,
     last_byte: Instant,
+    /// Whether the last look at the streams found something.
+    heard: bool,
     nothing_left: bool,
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn run(launched: Launched, prepared: &Prepared, spec: &TaskSpec, mut 
         why: None,
         end: None,
         last_byte: launched.since,
+        heard: false,
         nothing_left: false,
     };
     while !run.is_over() {
@@ -157,10 +160,16 @@ impl Run<'_> {
         Some((self.last_byte.max(*ended) + DRAIN_IDLE).min(*ended + DRAIN_CAP))
     }
 
+    fn is_drained(&self, time: Instant) -> bool {
+        let capped = self.end.as_ref().is_some_and(|(_, ended)| time >= *ended + DRAIN_CAP);
+        // The last look must have found nothing: on a busy machine this process itself may have paused since.
+        self.drained_at().is_some_and(|drained| time >= drained) && (!self.heard || capped)
+    }
+
     fn transfer(&mut self, ready: &Ready, io: &mut Io<'_>) {
-        let mut got = read_ready(&mut self.out, ready.out, &mut self.buffer, io.out);
-        got |= read_ready(&mut self.err, ready.err, &mut self.buffer, io.err);
-        if got && self.end.is_some() {
+        self.heard = read_ready(&mut self.out, ready.out, &mut self.buffer, io.out);
+        self.heard |= read_ready(&mut self.err, ready.err, &mut self.buffer, io.err);
+        if self.heard && self.end.is_some() {
             self.last_byte = now();
         }
         if ready.feed && self.feed.as_mut().is_some_and(|feed| !feed.push()) {
@@ -230,7 +239,7 @@ impl Run<'_> {
             if self.end.is_none() && self.deadline.is_some_and(|deadline| time >= deadline) {
                 self.why = Some(Why::TimedOut);
                 self.ladder.ask(Shutdown::Once, self.spec.grace, &self.tree);
-            } else if self.drained_at().is_some_and(|drained| time >= drained) {
+            } else if self.is_drained(time) {
                 self.ladder.ask(Shutdown::Twice, self.spec.grace, &self.tree);
             }
         } else if self.ladder.killed() || ready.children || self.ladder.due().is_some_and(|due| now() >= due) {
