@@ -160,7 +160,6 @@ impl Context {
     }
 
     /// The width of standard output.
-    #[expect(dead_code, reason = "the drawing comes with the graph module")]
     pub(crate) fn width(&self) -> usize {
         /// A terminal's width when it does not say.
         const WIDTH: usize = 80;

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Parser, error::ErrorKind};
 
 use super::{
-    cancel, check, completions, config, context::Context, doctor, explain, files, list, logs, man, prune, queue, retry,
-    run, schema, start, status, stop, submit, wait,
+    cancel, check, completions, config, context::Context, doctor, explain, files, graph, list, logs, man, prune, queue,
+    retry, run, schema, start, status, stop, submit, wait,
 };
 use crate::{
     cli::{Cli, Verb},
@@ -75,7 +75,7 @@ async fn perform(context: &Context, verb: Verb) -> Result<Exit, Error> {
         Verb::Status(args) => status::run(context, &args).await,
         Verb::Logs(args) => logs::run(context, &args).await,
         Verb::Explain(args) => explain::run(context, &args).await,
-        Verb::Graph(_) => Err(Error::internal("TEMP")),
+        Verb::Graph(args) => graph::run(context, &args).await,
         Verb::Wait(args) => wait::run(context, &args).await,
         Verb::Files(args) => files::run(context, &args).await,
         Verb::Cancel(args) => cancel::run(context, &args).await,

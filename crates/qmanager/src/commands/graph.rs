@@ -49,14 +49,14 @@ async fn read(context: &Context, args: &GraphArgs) -> Result<(Workflow, Graph), 
     if args.what == "-" || context.path(path).is_file() || looks_like_a_file(&args.what) {
         let source = load::read(context, path)?;
         source.warn(context);
-        let graph = Graph::from(&source.workflow);
+        let graph = Graph::of(&source.workflow);
         return Ok((source.workflow, graph));
     }
     let queue = context.queue_with_jobs()?;
     let job = context.job(&*queue, &args.what).await?;
     let (workflow, _) = context.definition(&*queue, &job).await?;
     let rows = queue.tasks(job.id).await?;
-    let graph = Graph::from(&workflow).with_rows(&rows, now());
+    let graph = Graph::of(&workflow).with_rows(&rows, now());
     Ok((workflow, graph))
 }
 

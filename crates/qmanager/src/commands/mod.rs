@@ -17,7 +17,7 @@ mod submit;
 
 mod explain;
 mod files;
-// mod graph;
+mod graph;
 mod list;
 mod logs;
 mod status;
