@@ -1,6 +1,9 @@
 //! A task executor that has its request: waiting for its end, stopping it, adopting one of a dead worker.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use executor::ProcessId;
 use rustix::{
@@ -34,6 +37,8 @@ struct Inner {
     id: ProcessId,
     pidfd: AsyncFd<OwnedFd>,
     is_child: bool,
+    told: AtomicBool,
+    exit: Mutex<Option<Exit>>,
 }
 
 impl Running {
@@ -43,7 +48,8 @@ impl Running {
     /// # Errors
     /// The descriptor cannot be opened or registered.
     pub fn adopt(id: &ProcessId) -> Result<Option<Self>, Error> {
-        let Some(pid) = Pid::from_raw(id.pid).filter(|_| id.pid > 0) else { return Ok(None) };
+        // 0 and negative numbers mean groups elsewhere; they come from a row that somebody wrote.
+        let Some(pid) = Some(id.pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
@@ -59,7 +65,9 @@ impl Running {
     pub(crate) fn new(id: ProcessId, pidfd: OwnedFd, is_child: bool) -> Result<Self, Error> {
         let pidfd =
             readiness::register(pidfd, Interest::READABLE).map_err(|e| Error::system("registering a pidfd", e))?;
-        Ok(Self { inner: Arc::new(Inner { id, pidfd, is_child }) })
+        Ok(Self {
+            inner: Arc::new(Inner { id, pidfd, is_child, told: AtomicBool::new(false), exit: Mutex::default() }),
+        })
     }
 
     /// Who it is.
@@ -77,8 +85,7 @@ impl Running {
                     return exit;
                 }
                 match inner.pidfd.readable().await {
-                    Ok(mut guard) if inner.try_exit().is_none() => guard.clear_ready(),
-                    Ok(_) => {}
+                    Ok(mut guard) => guard.clear_ready(),
                     // The runtime is shutting down.
                     Err(_) => return Exit::Unknown,
                 }
@@ -86,12 +93,15 @@ impl Running {
         }
     }
 
-    /// SIGTERM: the first stops the task with grace, the second kills it at once. That it has ended already is well.
+    /// The first stops the task with grace, the second kills it at once. That it has ended already is well.
     ///
     /// # Errors
     /// We may not signal it.
     pub fn stop(&self) -> Result<(), Error> {
-        self.inner.signal(Signal::TERM)
+        // To a task executor both mean the same, the second of any kind means "now"; but two equal ones that come before
+        // it looks would be one.
+        let again = self.inner.told.fetch_xor(true, Ordering::Relaxed);
+        self.inner.signal(if again { Signal::INT } else { Signal::TERM })
     }
 
     /// SIGTERM and SIGINT: two requests to the task executor, so its task is killed at once. (Two SIGTERMs sent in a row
@@ -121,8 +131,14 @@ impl Inner {
         }
     }
 
+    /// Whoever asks first reaps it; all who ask get the same answer.
     fn try_exit(&self) -> Option<Exit> {
-        if self.is_child { reap(self.pidfd.get_ref().as_fd()) } else { self.ended().then_some(Exit::Unknown) }
+        let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        if exit.is_none() {
+            *exit =
+                if self.is_child { reap(self.pidfd.get_ref().as_fd()) } else { self.ended().then_some(Exit::Unknown) };
+        }
+        *exit
     }
 
     fn ended(&self) -> bool {
@@ -143,7 +159,7 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> Option<Exit> {
                 (None, None) => Exit::Unknown,
             }),
             Err(Errno::INTR) => continue,
-            // Reaped already, by another clone of this or because SIGCHLD is ignored.
+            // The kernel threw its status away, because SIGCHLD is ignored.
             Err(_) => Some(Exit::Unknown),
         };
     }

@@ -1,4 +1,5 @@
 //! The Q socket: our hand-written PUSH against libzmq's PULL, and against peers that misbehave.
+#![expect(clippy::unwrap_used, reason = "a test's setup may fail the test")]
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,5 @@
 //! The host's slots as several workers see them; two `Slots` of one process are two workers.
+#![expect(clippy::unwrap_used, reason = "a test's setup may fail the test")]
 
 use std::time::Duration;
 

@@ -1,0 +1,452 @@
+//! The boundary between a worker and its task executors, with the real program on the far side and this process as the
+//! worker. Each test is named after the fault it shows.
+#![expect(clippy::disallowed_methods, reason = "some tests start the program by hand")]
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    io::Write as _,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::{UnixListener, UnixStream},
+    },
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use executor::{Condition, Ending, Executor as _, Outcome, ProcessId, Shutdown, TaskSpec};
+use executor_shell::ShellExecutor;
+use rustix::fd::OwnedFd;
+use task_process::{
+    Exit, Inbox, JobDir, Lease, Places, RunDir, Running, Slots, Spares, TaskReport, TaskRequest, VERSION, WorkerLock,
+    deadline_in, encode_request, exit, read_handle, read_report,
+};
+use workflow_model::{Attempt, Epoch, ExecutorKind, JobId, Nonce, QueueName, TaskIx, TaskName};
+
+use crate::harness::{DEADLINE, TASK_EXECUTOR};
+
+/// A worker with its run-dir and one job.
+struct Worker {
+    dir: tempfile::TempDir,
+    run_dir: RunDir,
+    inbox: Inbox,
+    spares: Spares,
+    job: JobId,
+    job_dir: JobDir,
+    tasks: u32,
+}
+
+impl Worker {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let run_dir = RunDir::open(dir.path().join("run")).expect("a run-dir");
+        let lock = WorkerLock::acquire(&run_dir, &QueueName::default(), 0).expect("the lock");
+        let inbox = Inbox::bind(lock).expect("the Q socket");
+        let spares = Spares::new(TASK_EXECUTOR, None, 2).expect("spares");
+        let job_dir = JobDir::new(dir.path().join("job"), 10);
+        job_dir.create().expect("the job's folder");
+        fs::create_dir(job_dir.files()).expect("the job files");
+        Self { dir, run_dir, inbox, spares, job: JobId::generate(), job_dir, tasks: 0 }
+    }
+
+    fn request(&mut self, script: &str) -> TaskRequest {
+        let task = TaskIx(self.tasks);
+        self.tasks += 1;
+        let name = TaskName::new("a task").expect("a name");
+        let lease = Lease::path(self.run_dir.path(), self.job);
+        TaskRequest {
+            v: VERSION,
+            job: self.job,
+            task,
+            paths: self.job_dir.paths(task, &name, Attempt(1), lease),
+            name,
+            attempt: Attempt(1),
+            epoch: Epoch(5),
+            nonce: Nonce::generate(),
+            executor: ExecutorKind::Shell,
+            spec: TaskSpec {
+                argv: Some(vec!["/bin/sh".into(), "-ec".into(), script.into()]),
+                env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+                job_files: self.job_dir.files(),
+                marker: format!("QM_MARK={}.{task}.1", self.job),
+                ..TaskSpec::default()
+            },
+            reply: Some(self.inbox.path().to_owned()),
+            deadline: None,
+            umask: None,
+        }
+    }
+
+    async fn start(&mut self, request: &TaskRequest) -> Running {
+        self.spares.take().expect("a spare").send(request, &[]).await.expect("the request is taken")
+    }
+
+    async fn message(&mut self) -> TaskReport {
+        within(self.inbox.recv()).await.expect("the Q socket")
+    }
+
+    /// Runs a task to its end; its report and what it wrote.
+    async fn run(&mut self, request: &TaskRequest) -> (TaskReport, String) {
+        let running = self.start(request).await;
+        let report = self.message().await;
+        assert_eq!(within(running.exited()).await, Exit::Code(exit::DELIVERED.into()));
+        (report, fs::read_to_string(&request.paths.out).unwrap_or_default())
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("an answer in time")
+}
+
+/// Waits for a file that a task makes.
+async fn until_there(path: PathBuf) {
+    within(async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+fn ended(code: i32) -> Ending {
+    Ending::Exited { code }
+}
+
+#[tokio::test]
+async fn f17_report_file_and_message_say_the_same_and_nothing_else_is_left() {
+    let mut worker = Worker::new();
+    let request = worker.request("echo out; echo err >&2; test -d \"$TMPDIR\"; touch \"$TMPDIR/x\"; exit 3");
+    let (report, out) = worker.run(&request).await;
+    assert_eq!((report.outcome.ending.clone(), out.as_str()), (ended(3), "out\n"));
+    assert_eq!((report.out.tail.as_str(), report.err.tail.as_str()), ("out\n", "err\n"));
+    assert!(report.started > 0 && report.ended >= report.started);
+    assert_eq!(read_report(&request.paths, request.nonce).as_ref(), Some(&report));
+    assert_eq!(read_report(&request.paths, Nonce::generate()), None, "another nonce: not this attempt's");
+    assert!(!request.paths.tmp.exists(), "its TMPDIR is removed");
+    assert!(!request.paths.handle.exists(), "the handle became the report");
+    assert_eq!(fs::metadata(&request.paths.report).expect("a report").permissions().mode() & 0o777, 0o600);
+    task_process::remove(&request.paths).expect("removed");
+    assert_eq!(fs::read_dir(worker.dir.path().join("job/reports")).expect("reports").count(), 0);
+}
+
+#[tokio::test]
+async fn f17_of_many_short_tasks_every_one_reports_once() {
+    let mut worker = Worker::new();
+    let mut running = HashMap::new();
+    let mut done = 0;
+    while done < 60 {
+        while running.len() < 4 && worker.tasks < 60 {
+            let request = worker.request("true");
+            let executor = worker.start(&request).await;
+            running.insert(request.task, (executor, request.nonce));
+        }
+        let report = worker.message().await;
+        let (executor, nonce) = running.remove(&report.task).expect("one report a task");
+        assert!(report.outcome.is_success() && report.nonce == nonce);
+        assert_eq!(within(executor.exited()).await, Exit::Code(0));
+        done += 1;
+    }
+    assert_eq!(worker.inbox.dropped(), 0);
+}
+
+/// A spare by hand: its standard input is ours.
+fn spare() -> (std::process::Child, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let child = Command::new(TASK_EXECUTOR)
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    (child, ours)
+}
+
+#[tokio::test]
+async fn nothing_is_launched_before_the_request_is_complete() {
+    let mut worker = Worker::new();
+    let request = worker.request("touch launched");
+    let frame = encode_request(&request, 0).expect("a frame");
+    for length in [1, 11, 12, 13, frame.len() - 1] {
+        let (mut child, mut stdin) = spare();
+        stdin.write_all(&frame[..length]).expect("written");
+        drop(stdin);
+        assert_eq!(child.wait().expect("it ends").code(), Some(exit::BAD_REQUEST.into()), "{length} bytes");
+    }
+    let mut broken = frame.clone();
+    broken[0] = b'X';
+    let (mut child, mut stdin) = spare();
+    stdin.write_all(&broken).expect("written");
+    assert_eq!(child.wait().expect("it ends").code(), Some(exit::BAD_REQUEST.into()), "not our magic");
+    assert!(!worker.job_dir.files().join("launched").exists());
+    assert!(!request.paths.report.exists());
+    // In pieces it is complete all the same.
+    let (mut child, mut stdin) = spare();
+    for piece in frame.chunks(100) {
+        stdin.write_all(piece).expect("written");
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(exit::DELIVERED.into()));
+    assert!(worker.job_dir.files().join("launched").exists());
+}
+
+#[test]
+fn a_spare_ends_with_its_worker() {
+    let (mut child, stdin) = spare();
+    drop(stdin);
+    assert_eq!(child.wait().expect("it ends").code(), Some(exit::DELIVERED.into()));
+}
+
+#[test]
+fn by_hand_it_explains_itself() {
+    let output = Command::new(TASK_EXECUTOR).stdin(Stdio::null()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(exit::EXPLAINED.into()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("qmanager run FILE"));
+    let output = Command::new(TASK_EXECUTOR).arg("--version").output().expect("it starts");
+    assert!(output.status.success() && output.stdout.starts_with(b"task-executor "));
+}
+
+#[tokio::test]
+async fn a_request_larger_than_any_buffer_arrives_whole() {
+    let mut worker = Worker::new();
+    let mut request = worker.request("wc -c");
+    request.spec.stdin = executor::Stdin::Text("0123456789".repeat(1_000_000));
+    let (report, out) = worker.run(&request).await;
+    assert!(report.outcome.is_success(), "{:?}", report.outcome);
+    assert_eq!(out.trim(), "10000000");
+}
+
+#[tokio::test]
+async fn f02_f05_a_killed_task_executor_is_no_success_and_its_task_is_ended_by_the_handle() {
+    let mut worker = Worker::new();
+    let request = worker.request("trap '' TERM; touch up; sleep 300 & wait; touch survived");
+    let running = worker.start(&request).await;
+    until_there(worker.job_dir.files().join("up")).await;
+    running.kill().expect("killed");
+    assert_eq!(within(running.exited()).await, Exit::Signal(9));
+    assert_eq!(read_report(&request.paths, request.nonce), None, "never success");
+    assert_eq!(worker.inbox.try_recv(), None);
+    let handle = read_handle(&request.paths).expect("a handle");
+    let shell = ShellExecutor::new();
+    assert_eq!(executor::block_on(shell.describe(&handle)), Condition::Running);
+    executor::block_on(shell.stop(&handle, Shutdown::Twice, &request.spec.job_files)).expect("the tree is ended");
+    assert_eq!(executor::block_on(shell.describe(&handle)), Condition::Gone);
+}
+
+#[tokio::test]
+async fn f10_f11_the_first_stop_has_grace_and_the_second_has_none() {
+    let mut worker = Worker::new();
+    let polite = worker.request("trap 'touch polite; exit 0' TERM; touch up1; sleep 300 & wait");
+    let running = worker.start(&polite).await;
+    until_there(worker.job_dir.files().join("up1")).await;
+    running.stop().expect("TERM");
+    assert_eq!(worker.message().await.outcome.ending, Ending::Stopped);
+    assert!(worker.job_dir.files().join("polite").exists());
+    within(running.exited()).await;
+
+    let stubborn = worker.request("trap '' TERM; touch up2; sleep 300 & wait");
+    let running = worker.start(&stubborn).await;
+    until_there(worker.job_dir.files().join("up2")).await;
+    running.stop().expect("TERM");
+    running.stop().expect("at once");
+    // The grace period is 10 s.
+    let report = tokio::time::timeout(Duration::from_secs(8), worker.message()).await.expect("no grace");
+    assert_eq!(report.outcome.ending, Ending::Stopped);
+    assert!(matches!(within(running.exited()).await, Exit::Code(0)));
+    running.stop().expect("one that has ended is well");
+}
+
+#[tokio::test]
+async fn f12_a_task_that_ignores_term_is_killed_after_the_grace() {
+    let mut worker = Worker::new();
+    let mut request = worker.request("trap '' TERM; touch up; sleep 300 & wait");
+    request.spec.grace = Duration::from_millis(200);
+    let running = worker.start(&request).await;
+    until_there(worker.job_dir.files().join("up")).await;
+    running.stop().expect("TERM");
+    assert_eq!(worker.message().await.outcome.ending, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn f08_only_exactly_that_process_is_adopted() {
+    let mut worker = Worker::new();
+    let request = worker.request("touch up; while [ ! -e go ]; do sleep 0.01; done; echo done");
+    let id = worker.start(&request).await.id().clone();
+    until_there(worker.job_dir.files().join("up")).await;
+    let adopt = |id: ProcessId| Running::adopt(&id).expect("no error");
+    assert!(adopt(ProcessId { start_time: id.start_time + 1, ..id.clone() }).is_none(), "a later process");
+    assert!(adopt(ProcessId { boot_id: "another".into(), ..id.clone() }).is_none(), "before the last boot");
+    assert!(adopt(ProcessId { pid: -1, ..id.clone() }).is_none());
+    assert!(adopt(ProcessId { pid: 0, ..id.clone() }).is_none());
+    let adopted = adopt(id.clone()).expect("it lives");
+    fs::write(worker.job_dir.files().join("go"), "").expect("written");
+    within(adopted.exited()).await;
+    assert!(read_report(&request.paths, request.nonce).expect("its report").outcome.is_success());
+    assert!(adopt(id).is_none(), "it has ended");
+}
+
+#[tokio::test]
+async fn f19_without_a_receiver_the_report_is_on_disk_in_time() {
+    let mut worker = Worker::new();
+    let silent = worker.dir.path().join("silent");
+    let _listens_and_never_answers = UnixListener::bind(&silent).expect("bound");
+    for reply in [worker.dir.path().join("missing"), silent] {
+        let mut request = worker.request("echo kept");
+        request.reply = Some(reply);
+        let running = worker.start(&request).await;
+        let exited = tokio::time::timeout(Duration::from_secs(20), running.exited()).await.expect("bounded");
+        assert_eq!(exited, Exit::Code(exit::ON_DISK.into()));
+        assert_eq!(read_report(&request.paths, request.nonce).expect("a report").out.tail, "kept\n");
+    }
+}
+
+#[tokio::test]
+async fn f45_when_the_report_cannot_be_stored_the_message_is_enough() {
+    let mut worker = Worker::new();
+    let request = worker.request("echo delivered");
+    fs::remove_dir_all(worker.dir.path().join("job/reports")).expect("removed");
+    let running = worker.start(&request).await;
+    let report = worker.message().await;
+    assert_eq!((report.nonce, report.out.tail.as_str()), (request.nonce, "delivered\n"));
+    assert_eq!(within(running.exited()).await, Exit::Code(exit::MESSAGE_ONLY.into()));
+}
+
+#[tokio::test]
+async fn f14_when_nobody_renews_the_lease_the_task_is_stopped_before_its_end() {
+    let mut worker = Worker::new();
+    let mut request = worker.request("touch up; sleep 300");
+    request.spec.grace = Duration::from_millis(500);
+    let deadline = deadline_in(Duration::from_secs(4));
+    request.deadline = Some(deadline);
+    let running = worker.start(&request).await;
+    within(running.exited()).await;
+    assert!(task_process::boottime_now() < deadline, "before another host may begin");
+    assert!(worker.job_dir.files().join("up").exists());
+    assert_eq!(read_report(&request.paths, request.nonce).expect("a report").outcome.ending, Ending::Stopped);
+    assert_eq!(worker.inbox.try_recv(), None, "nobody is there to be told");
+}
+
+#[tokio::test]
+async fn a_renewed_lease_lets_the_task_go_on() {
+    let mut worker = Worker::new();
+    let mut request = worker.request("sleep 1.5; echo on");
+    request.deadline = Some(deadline_in(Duration::from_secs(1)));
+    let lease = Lease { epoch: Epoch(6), deadline: deadline_in(Duration::from_secs(60)) };
+    lease.write(&request.paths.lease).expect("written");
+    let (report, out) = worker.run(&request).await;
+    assert!(report.outcome.is_success(), "{:?}", report.outcome);
+    assert_eq!(out, "on\n");
+}
+
+#[tokio::test]
+async fn f16_a_task_gets_the_callers_umask_three_descriptors_and_no_blocked_signal() {
+    let mut worker = Worker::new();
+    let slots = Slots::open(&worker.run_dir, 3).expect("slots");
+    let guard = slots.try_acquire(3).expect("slots").expect("free");
+    let script = "umask; grep -E 'SigBlk|SigIgn' /proc/self/status; ls /proc/self/fd";
+    let mut request = worker.request(script);
+    request.umask = Some(0o027);
+    let running =
+        worker.spares.take().expect("a spare").send(&request, &guard.fds()).await.expect("the request is taken");
+    assert!(worker.message().await.outcome.is_success());
+    within(running.exited()).await;
+    let out = fs::read_to_string(&request.paths.out).expect("output");
+    // What this process inherited itself (a terminal's, a make's) it passes on; qworker sheds it. Nothing is added.
+    let plain = Command::new("/bin/sh").args(["-c", &format!("umask 027; {script}")]).output().expect("sh runs");
+    assert_eq!(out, String::from_utf8_lossy(&plain.stdout));
+    assert!(out.starts_with("0027\nSigBlk:\t0000000000000000\n"), "{out}");
+    assert_eq!(fs::metadata(&request.paths.out).expect("a log").mode() & 0o777, 0o600, "our own files stay ours");
+}
+
+#[tokio::test]
+async fn a_slot_is_held_until_the_task_executor_ends() {
+    let mut worker = Worker::new();
+    let ours = Slots::open(&worker.run_dir, 1).expect("slots");
+    let other = Slots::open(&worker.run_dir, 1).expect("slots");
+    let guard = ours.try_acquire(1).expect("slots").expect("free");
+    let request = worker.request("touch up; while [ ! -e go ]; do sleep 0.01; done");
+    let spare = worker.spares.take().expect("a spare");
+    let running = spare.send(&request, &guard.fds()).await.expect("the request is taken");
+    // As if the worker had died: nothing of ours holds the slot.
+    drop(guard);
+    drop(ours);
+    until_there(worker.job_dir.files().join("up")).await;
+    assert!(other.try_acquire(1).expect("slots").is_none(), "held by the task executor");
+    fs::write(worker.job_dir.files().join("go"), "").expect("written");
+    within(async {
+        while other.try_acquire(1).expect("slots").is_none() {
+            other.freed().await.expect("a watch");
+        }
+    })
+    .await;
+    within(running.exited()).await;
+}
+
+#[tokio::test]
+async fn places_are_used_again_and_always_empty() {
+    let mut worker = Worker::new();
+    let mut places = Places::new(&worker.job_dir, Epoch(5));
+    let mut inodes = Vec::new();
+    for n in 0..3 {
+        let mut request = worker.request("ls -A \"$TMPDIR\"; touch \"$TMPDIR/x\"; [ -e keep ] || rm \"$TMPDIR/x\"");
+        places.lend(&mut request.paths);
+        let (report, out) = worker.run(&request).await;
+        assert!(report.outcome.is_success());
+        assert_eq!(out, "", "attempt {n} begins with an empty TMPDIR");
+        assert_eq!(read_report(&request.paths, request.nonce), Some(report));
+        inodes.push(fs::metadata(&request.paths.report).expect("a report").ino());
+        places.take_back(&request.paths).expect("taken back");
+        assert!(!request.paths.report.exists() && !request.paths.handle.exists());
+        fs::write(worker.job_dir.files().join("keep"), "").expect("written");
+    }
+    assert!(inodes.iter().all(|inode| *inode == inodes[0]), "one file for all: {inodes:?}");
+    worker.job_dir.finish().expect("removed");
+    assert!(!worker.dir.path().join("job/tmp").exists() && !worker.dir.path().join("job/reports").exists());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_reported_and_an_unknown_executor_too() {
+    let mut worker = Worker::new();
+    let mut request = worker.request("");
+    request.spec.argv = Some(vec!["no-such-program".into()]);
+    let (report, _) = worker.run(&request).await;
+    assert_eq!((report.outcome.ending.clone(), report.started), (Ending::StartFailed { code: 127 }, 0));
+    let mut request = worker.request("true");
+    request.executor = ExecutorKind::Docker;
+    let (report, _) = worker.run(&request).await;
+    let Outcome { ending, message } = report.outcome;
+    assert_eq!(ending, Ending::Invalid);
+    assert!(message.contains("docker"), "{message}");
+}
+
+#[tokio::test]
+async fn a_stop_before_the_launch_launches_nothing() -> io::Result<()> {
+    let mut worker = Worker::new();
+    let request = worker.request("touch launched");
+    let (mut child, mut stdin) = spare();
+    let pid = rustix::process::Pid::from_child(&child);
+    let frame = encode_request(&request, 0).expect("a frame");
+    // It is stopped, gets the whole request and TERM, and goes on: TERM is there before the launch.
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
+    stdin.write_all(&frame)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
+    child.wait()?;
+    assert!(!worker.job_dir.files().join("launched").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_executor_is_small_while_its_task_runs() {
+    let mut worker = Worker::new();
+    let request = worker.request("touch up; sleep 300");
+    let running = worker.start(&request).await;
+    until_there(worker.job_dir.files().join("up")).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", running.id().pid)).expect("it runs");
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    // An unoptimised program is a larger one.
+    let limit = if cfg!(debug_assertions) { 8 } else { 3 } * 1024;
+    assert!(resident.is_some_and(|kib: u64| kib <= limit), "{resident:?} KiB");
+    running.stop().expect("TERM");
+    within(running.exited()).await;
+}
