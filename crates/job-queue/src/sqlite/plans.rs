@@ -38,7 +38,7 @@ fn f84_claims_and_polls_use_their_indexes() {
         (claim::NEXT_READY, "INDEX job_ready (queue=?)"),
         (claim::OWNED, "INDEX job_owned (owner_slot=? AND owner_run_dir=? AND owner_host=? AND queue=?)"),
         (claim::DUE, "INDEX job_later (queue=? AND later>? AND later<?)"),
-        (poll::UNDER_WAY, "SCAN job USING INDEX job_owned"),
+        (poll::UNDER_WAY, "job USING INDEX job_owned (owner_slot>?)"),
         (poll::READY, "INDEX job_ready (queue=?)"),
     ];
     for (sql, expected) in expectations {
