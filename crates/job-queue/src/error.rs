@@ -35,6 +35,9 @@ pub enum Error {
     /// The disk is full; trying again when there is space helps.
     #[error("the disk of the queue's database is full")]
     Full(#[source] Source),
+    /// The disk failed to read, write or sync. What the call did is unknown; asking again finds out, and is safe.
+    #[error("the disk of the queue's database failed")]
+    Disk(#[source] Source),
     /// The database cannot be used as it is; the text says what to do.
     #[error("cannot use the queue's database: {0}")]
     Unusable(String),
@@ -65,7 +68,7 @@ impl Error {
     /// Whether the same call may succeed later without anyone's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Full(_) | Self::Io { .. })
+        matches!(self, Self::Busy(_) | Self::Full(_) | Self::Disk(_) | Self::Io { .. })
     }
 
     pub(crate) fn io(what: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
@@ -79,6 +82,7 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(error.into()),
             Some(ErrorCode::DiskFull) => Self::Full(error.into()),
+            Some(ErrorCode::SystemIoFailure) => Self::Disk(error.into()),
             Some(ErrorCode::DatabaseCorrupt) => Self::Unusable(
                 "it is damaged; stop all of qmanager, keep the file, and put a backup in its place (or save what can be \
                  read with `sqlite3 FILE .recover`)"

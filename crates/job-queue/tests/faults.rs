@@ -190,7 +190,7 @@ async fn f33_a_pinned_reader_grows_the_wal_and_no_call_of_ours_is_one() {
 
 #[tokio::test]
 async fn f35_files_replaced_or_removed_in_use() {
-    for (suffix, replaced) in [("", true), ("", false), ("-wal", true), ("-wal", false)] {
+    for (suffix, replaced) in [("", true), ("", false), ("-wal", true), ("-wal", false), ("-shm", false)] {
         let place = place();
         let queue = open(&place.db).unwrap();
         let id = queue.submit(vec![job()]).await.unwrap()[0].id;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use super::{open, place::Place};
 use crate::{Error, Micros, clock};
@@ -134,12 +134,9 @@ impl Db {
     /// After a failed read, write or sync nothing that the connection believes is certain (F32): the next call opens
     /// the file again and sees what is really there.
     fn drop_if_broken<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Database(source)) = &result
-            && let Some(error) = source.downcast_ref::<rusqlite::Error>()
-            && error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
-        {
+        if matches!(result, Err(Error::Disk(_))) {
             self.conn = None;
-            self.place.forget_wal();
+            self.place.forget();
         }
         result
     }

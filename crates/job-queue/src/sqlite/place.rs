@@ -12,9 +12,9 @@ use crate::Error;
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    wal_path: PathBuf,
     db: Inode,
-    wal: Option<Inode>,
+    /// The WAL and its index in shared memory, once seen.
+    beside: [(PathBuf, Option<Inode>); 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,43 +50,47 @@ impl Place {
                 "it is on {kind}, where file locks cannot be trusted; put the state folder on a local disk (`--state-dir`)"
             ));
         }
-        let wal_path = beside(&path, "-wal");
-        Ok(Self { db: Inode::of(&meta), wal: None, wal_path, path })
+        let beside = ["-wal", "-shm"].map(|suffix| (beside(&path, suffix), None));
+        Ok(Self { db: Inode::of(&meta), beside, path })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Refuses to go on when the file or its WAL was replaced or removed (F35): writes would go into nowhere, or past
+    /// Refuses to go on when the file or one beside it was replaced or removed (F35): writes would go into nowhere, or past
     /// those of other processes.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         match inode(&self.path) {
             Ok(now) if now == self.db => {}
-            other => return Err(self.lost(&self.path, other.is_ok())),
+            other => return Err(lost(&self.path, other.is_ok())),
         }
-        // SQLite removes a WAL only with the last connection, and ours is open.
-        match (self.wal, inode(&self.wal_path)) {
-            (None, now) => self.wal = now.ok(),
-            (Some(then), Ok(now)) if then == now => {}
-            (Some(_), other) => return Err(self.lost(&self.wal_path, other.is_ok())),
+        // SQLite removes them only with the last connection, and ours is open.
+        for (path, seen) in &mut self.beside {
+            match (*seen, inode(path)) {
+                (None, now) => *seen = now.ok(),
+                (Some(then), Ok(now)) if then == now => {}
+                (Some(_), other) => return Err(lost(path, other.is_ok())),
+            }
         }
         Ok(())
     }
 
-    fn lost(&self, path: &Path, replaced: bool) -> Error {
-        let what = if replaced { "replaced" } else { "removed" };
-        Error::Unusable(format!(
-            "{} was {what} while it was in use; stop all of qmanager, put the right files in place, start again (copies \
-             are made with `VACUUM INTO`, never by copying a database in use)",
-            path.display()
-        ))
+    /// The connection was closed: the files beside may be made anew.
+    pub(super) fn forget(&mut self) {
+        for (_, seen) in &mut self.beside {
+            *seen = None;
+        }
     }
+}
 
-    /// The WAL has been made anew: after the connection was closed and opened again.
-    pub(super) fn forget_wal(&mut self) {
-        self.wal = None;
-    }
+fn lost(path: &Path, replaced: bool) -> Error {
+    let what = if replaced { "replaced" } else { "removed" };
+    Error::Unusable(format!(
+        "{} was {what} while it was in use; stop all of qmanager, put the right files in place, start again (copies are \
+         made with `VACUUM INTO`, never by copying a database in use)",
+        path.display()
+    ))
 }
 
 impl Inode {
