@@ -69,7 +69,7 @@ impl Host {
         self.dir().join("home")
     }
 
-    /// Where the programs keep their state by default.
+    /// Where the programs of this host keep their state (said by the environment: root's default is the machine's).
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.home().join(".local/state/qmanager")
     }
@@ -93,6 +93,7 @@ impl Host {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.dir()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.home()).env("LANG", "C.UTF-8").env("TZ", "UTC");
+        command.env("QMANAGER__STATE_DIR", self.state_dir());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         command.env("RUST_BACKTRACE", "1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -352,7 +353,7 @@ fn pause() {
 
 /// `status --json` of a host lists its workers.
 fn has_worker(status: &serde_json::Value) -> bool {
-    status["workers"].as_array().is_some_and(|workers| !workers.is_empty())
+    status["daemon"]["workers"].as_array().is_some_and(|workers| !workers.is_empty())
 }
 
 fn lossy(path: &Path) -> String {

@@ -57,7 +57,8 @@ impl Ground {
 
     /// A program with the home of this ground and nothing else.
     pub(crate) fn cmd(&self, program: impl AsRef<Path>) -> Cmd {
-        Cmd::new(program.as_ref()).clean_env().env("HOME", self.home()).dir(&self.folder).without_stdin()
+        let cmd = Cmd::new(program.as_ref()).clean_env().dir(&self.folder).without_stdin();
+        cmd.env("HOME", self.home()).env("QMANAGER__STATE_DIR", self.home().join("state"))
     }
 
     pub(crate) fn qmanager(&self) -> Result<Cmd> {
