@@ -15,7 +15,7 @@ use crate::{
     report::Report,
     shown,
     tree::{Kind, NodeId, Tree, Value},
-    yaml::{MOST_LEVELS, too_deep},
+    yaml::{MOST_LEVELS, too_deep, too_many},
 };
 
 /// The text as one JSON value, or what is wrong with it and where.
@@ -97,6 +97,9 @@ impl<'a> Pass<'a, '_> {
         }
         if level > self.limits.levels.min(MOST_LEVELS) {
             return Err((place, too_deep(self.limits)));
+        }
+        if self.tree.len() > self.limits.values() {
+            return Err((place, too_many(self.limits)));
         }
         let mut json = serde_json::Deserializer::from_str(slice);
         let broken = |error: serde_json::Error| (place, Wrong::new(format!("not valid JSON: {error}")));

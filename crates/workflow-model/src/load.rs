@@ -24,6 +24,14 @@ pub struct Limits {
     pub problems: usize,
 }
 
+impl Limits {
+    /// Values that a file may have: many times what the tasks can need, so that a huge file that is no workflow is refused
+    /// before it fills the memory.
+    pub(crate) fn values(&self) -> usize {
+        self.tasks.saturating_mul(40).max(1_000_000)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { tasks: 1_000_000, text: 256 << 20, levels: 127, repeated: 8 << 20, problems: 1_000 }

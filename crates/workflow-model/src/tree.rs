@@ -93,6 +93,11 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// A node.
     pub(crate) fn node(&self, id: NodeId) -> &Node<'a> {
         &self.nodes[id.0 as usize]

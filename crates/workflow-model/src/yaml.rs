@@ -74,6 +74,9 @@ impl<'a> Pass<'a, '_> {
         let mut documents = 0;
         while let Some(next) = parser.next_event() {
             let (event, span) = next.map_err(|error| syntax(&error, text, self.limits))?;
+            if self.tree.len() > self.limits.values() {
+                return Err((place(span), too_many(self.limits)));
+            }
             match event {
                 Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
                 Event::StreamEnd => break,
@@ -172,6 +175,10 @@ pub(crate) const MOST_LEVELS: usize = 127;
 pub(crate) fn too_deep(limits: &Limits) -> Wrong {
     Wrong::new(format!("nested deeper than {} levels", limits.levels.min(MOST_LEVELS)))
         .help("a workflow is a flat list of tasks: dependencies are written as `depends`, not by nesting")
+}
+
+pub(crate) fn too_many(limits: &Limits) -> Wrong {
+    Wrong::new(format!("more than {} values", limits.values())).help("put data into files of their own")
 }
 
 fn place(span: Span) -> Place {

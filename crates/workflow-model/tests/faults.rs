@@ -72,6 +72,10 @@ fn f76_limits_are_told() {
         let said = load(text.as_bytes(), &options).unwrap_err().to_string();
         assert!(said.contains("2 tasks, 1 are allowed"), "{said}");
     }
+    for text in [format!("- [{}]", "x,".repeat(1_000_001)), format!("[{}[]]", "[[]],".repeat(1_000_001))] {
+        let said = load(text.as_bytes(), &options).unwrap_err().to_string();
+        assert!(said.contains("more than 1000000 values"), "{}", &said[..200]);
+    }
     let mut options = LoadOptions::new("w");
     options.limits.levels = 3;
     for text in
