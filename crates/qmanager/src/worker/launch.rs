@@ -51,8 +51,9 @@ impl Worker {
 
     fn prepare_one(&mut self, run: &mut Run, start: Start, slots: SlotGuard) -> Result<Launch, Hindered> {
         let Start { task, attempt } = start;
-        let definition = run.workflow.task(task);
-        let paths = run.dir.paths(task, &definition.name, attempt, Lease::path(self.run_dir.path(), run.job.id));
+        let name = run.workflow.task(task).name.clone();
+        let mut paths = run.dir.paths(task, &name, attempt, Lease::path(self.run_dir.path(), run.job.id));
+        run.places.lend(&mut paths);
         let spec = match self.spec(run, task, attempt, &paths.tmp) {
             Ok(spec) => spec,
             Err(problem) => {
@@ -73,7 +74,7 @@ impl Worker {
             v: task_process::VERSION,
             job: run.job.id,
             task,
-            name: definition.name.clone(),
+            name,
             attempt,
             epoch: run.job.epoch,
             nonce,

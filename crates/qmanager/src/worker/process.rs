@@ -319,8 +319,7 @@ impl Worker {
 /// The job's folder without what only a running job needs.
 fn tidy(dir: &task_process::JobDir) {
     for folder in ["tmp", "reports"] {
-        // Not empty when an attempt of an earlier round left something: that is for people to look at.
-        drop(std::fs::remove_dir(dir.root().join(folder)));
+        drop(std::fs::remove_dir_all(dir.root().join(folder)));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use dag_scheduler::{Action, End, Event, JobEnd, Scheduler, StopHow, StopWhy, Time, Timer};
 use executor::Outcome;
 use job_queue::{CancelHow, JobEnding, JobRow, TaskRow};
-use task_process::{JobDir, Paths, SlotGuard, TaskReport};
+use task_process::{JobDir, Paths, Places, SlotGuard, TaskReport};
 use tokio::time::Instant;
 use workflow_model::{Attempt, Cause, JobStatus, TaskIx, TaskStatus, Workflow};
 
@@ -33,6 +33,14 @@ pub(super) struct Start {
     pub(super) attempt: Attempt,
 }
 
+/// An attempt that ended, and whose files are not needed once that is committed.
+#[derive(Debug)]
+pub(super) struct Done {
+    paths: Paths,
+    /// By a report: then its place is good for another attempt.
+    reported: bool,
+}
+
 /// What one loop turn writes, and does once that is committed.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -41,7 +49,7 @@ pub(super) struct Turn {
     /// Then these are stopped,
     pub(super) stops: Vec<(TaskIx, StopHow)>,
     /// and the reports of what ended are removed.
-    pub(super) done: Vec<Paths>,
+    pub(super) done: Vec<Done>,
     /// Whether an attempt ended.
     pub(super) progressed: bool,
 }
@@ -62,6 +70,7 @@ pub(super) struct Run {
     pub(super) workflow: Workflow,
     pub(super) settings: JobSettings,
     pub(super) dir: JobDir,
+    pub(super) places: Places,
     pub(super) clock: Clock,
     pub(super) scheduler: Scheduler,
     /// Attempts recorded as running.
@@ -93,6 +102,7 @@ impl Run {
         scheduler: Scheduler,
         clock: Clock,
     ) -> Self {
+        let epoch = job.epoch;
         // Counted from the round's first start, so that a restart of the worker does not prolong it.
         let deadline = settings.timeout.map(|timeout| {
             let spent = job.started.map_or(0, |started| u64::try_from(clock.origin_wall - started).unwrap_or(0));
@@ -102,6 +112,7 @@ impl Run {
             job,
             workflow,
             settings,
+            places: Places::new(&dir, epoch),
             dir,
             clock,
             scheduler,
@@ -196,7 +207,7 @@ impl Run {
         );
         let event = attempt::meaning(task.into(), live.attempt, outcome, stopping);
         self.turn.progressed |= !matches!(event, Event::Lost { .. } | Event::Released { .. });
-        self.turn.done.push(live.paths);
+        self.turn.done.push(Done { paths: live.paths, reported: true });
         self.freed.extend(live.slots);
         self.apply(event, now);
         self.fail_fast(task, now);
@@ -208,7 +219,7 @@ impl Run {
         let wall = self.wall(now);
         self.words
             .insert(task, Words { message: Some(message), code: None, started: Some(live.started), ended: Some(wall) });
-        self.turn.done.push(live.paths);
+        self.turn.done.push(Done { paths: live.paths, reported: false });
         self.freed.extend(live.slots);
         let (ix, attempt) = (task.into(), live.attempt.into());
         let releasing = self.scheduler.row(ix).stopping == Some(StopWhy::Release);
@@ -263,6 +274,16 @@ impl Run {
             .peek()
             .map(|Reverse((at, _))| self.clock.origin + std::time::Duration::from_micros(at.as_micros()));
         scheduler.into_iter().chain(self.deadline).min()
+    }
+
+    /// After the commit the reports have done their work.
+    pub(super) fn forget(&mut self, done: Vec<Done>) {
+        for Done { paths, reported } in done {
+            let forgotten = if reported { self.places.take_back(&paths) } else { task_process::remove(&paths) };
+            if let Err(error) = forgotten {
+                tracing::warn!(error = super::launch::chain(&error), "cannot remove a report");
+            }
+        }
     }
 
     /// The slots of what has ended.

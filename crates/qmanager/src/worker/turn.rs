@@ -81,13 +81,13 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
         let ending = run.ending(end);
         let status = worker.insist(async |queue| queue.finish(job, epoch, &turn.rows, ending.clone()).await).await?;
         worker.tell(turn.progressed, turn.rows);
-        turn.done.iter().for_each(forget);
+        run.forget(turn.done);
         return Ok(Some(Left::Ended(status)));
     }
     if run.releasing && run.live.is_empty() {
         worker.insist(async |queue| queue.release(job, epoch, &turn.rows).await).await?;
         worker.tell(turn.progressed, turn.rows);
-        turn.done.iter().for_each(forget);
+        run.forget(turn.done);
         return Ok(Some(Left::Released));
     }
     if !turn.rows.is_empty() {
@@ -99,7 +99,7 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     for (task, urgency) in turn.stops {
         stop(run, task, urgency);
     }
-    turn.done.iter().for_each(forget);
+    run.forget(turn.done);
     worker.tell(turn.progressed, turn.rows);
     worker.refill();
     Ok(None)
@@ -232,13 +232,6 @@ fn stop(run: &Run, task: TaskIx, urgency: Urgency) {
     };
     if let Err(error) = asked {
         tracing::warn!(%task, error = chain(&error), "cannot stop a task executor");
-    }
-}
-
-/// After the commit the report has done its work.
-fn forget(paths: &task_process::Paths) {
-    if let Err(error) = task_process::remove(paths) {
-        tracing::warn!(error = chain(&error), "cannot remove a report");
     }
 }
 
