@@ -39,7 +39,11 @@ pub struct ConfigArgs {
 
 /// Print the JSON Schema of workflow files.
 #[derive(Debug, Clone, Default, Args)]
-pub struct SchemaArgs {}
+pub struct SchemaArgs {
+    /// Of job definitions (a mapping) instead of workflows (a list)
+    #[arg(long)]
+    pub job: bool,
+}
 
 /// Print completions for a shell.
 #[derive(Debug, Clone, Args)]

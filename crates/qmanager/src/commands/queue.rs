@@ -8,6 +8,7 @@ use super::context::{Context, queue_name};
 use crate::{
     cli::{QueueArgs, QueueVerb},
     exit::{Error, Exit},
+    foreground,
     output::{JSON_VERSION, Table},
     text::safe,
 };
@@ -45,7 +46,9 @@ async fn list(context: &Context, only: Option<QueueName>) -> Result<Exit, Error>
         Some(queue) => queue.queues().await?,
         None => Vec::new(),
     };
-    rows.retain(|row| only.as_ref().is_none_or(|only| row.name == *only));
+    // Each foreground run has a queue of its own; once it has ended nobody looks for it here.
+    let is_idle_run = |row: &QueueRow| foreground::is_reserved(&row.name) && row.queued + row.running == 0;
+    rows.retain(|row| only.as_ref().map_or_else(|| !is_idle_run(row), |only| row.name == *only));
     if let (Some(only), true) = (&only, rows.is_empty()) {
         return Err(Error::not_found(format!("there is no queue {only}"))
             .hint("a queue exists from its first job, pause or limit on"));

@@ -1,4 +1,4 @@
-//! `qmanager schema`: the JSON Schema of workflow files, for editors.
+//! `qmanager schema`: the JSON Schema of workflow files and job definitions, for editors.
 
 use super::context::Context;
 use crate::{
@@ -6,7 +6,8 @@ use crate::{
     exit::{Error, Exit},
 };
 
-pub(super) fn run(context: &Context, _: &SchemaArgs) -> Result<Exit, Error> {
-    context.out.line("TEMP")?;
+pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<Exit, Error> {
+    let text = if args.job { workflow_model::job_schema() } else { workflow_model::workflow_schema() };
+    context.out.line(text.trim_end())?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use job_queue::{Filter, JobRow, Micros, QueueRow};
 use serde::Serialize;
-use workflow_model::JobStatus;
+use workflow_model::{ExecutorKind, JobId, JobStatus, QueueName};
 
 use super::Context;
 use crate::{
@@ -17,6 +17,8 @@ struct View<'a> {
     v: u16,
     /// `null`: no daemon serves this state-dir.
     daemon: Option<DaemonView<'a>>,
+    /// Those of the daemon.
+    workers: Vec<WorkerView<'a>>,
     queues: &'a [QueueRow],
     /// Jobs under way, wherever their workers are.
     running: Vec<JobView<'a>>,
@@ -29,7 +31,18 @@ struct DaemonView<'a> {
     host: &'a str,
     since: String,
     degraded: Option<&'a str>,
-    workers: &'a [WorkerState],
+}
+
+#[derive(Serialize)]
+struct WorkerView<'a> {
+    slot: &'a str,
+    queue: &'a QueueName,
+    executor: ExecutorKind,
+    /// `null`: it is being started again.
+    pid: Option<u32>,
+    job: Option<JobId>,
+    degraded: Option<&'a str>,
+    restarts: u32,
 }
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
@@ -52,10 +65,19 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
             host: &state.host,
             since: crate::output::rfc3339(micros(state.since)),
             degraded: state.degraded.as_deref(),
-            workers: &state.workers,
         });
+        let workers = state.iter().flat_map(|state| &state.workers).map(|worker| WorkerView {
+            slot: &worker.slot,
+            queue: &worker.queue,
+            executor: worker.executor,
+            pid: worker.pid,
+            job: job_of(worker, &running).map(|job| job.id),
+            degraded: worker.degraded.as_deref(),
+            restarts: worker.restarts,
+        });
+        let workers = workers.collect();
         let running = running.iter().map(JobView::new).collect();
-        context.out.object(&View { v: JSON_VERSION, daemon, queues: &queues, running })?;
+        context.out.object(&View { v: JSON_VERSION, daemon, workers, queues: &queues, running })?;
         return Ok(Exit::Done);
     }
     show_daemon(context, state.as_ref(), &running)?;
@@ -82,8 +104,7 @@ fn show_daemon(context: &Context, state: Option<&ManagerState>, running: &[JobRo
     }
     let mut table = Table::new(&["WORKER", "PID", "EXECUTOR", "JOB", "NOTE"]);
     for worker in &state.workers {
-        // The queue is the record of who has what; the daemon's file may be a moment old.
-        let job = running.iter().find(|job| job.owner.as_ref().is_some_and(|owner| owner.slot == worker.slot));
+        let job = job_of(worker, running);
         let note = match (&worker.degraded, worker.pid) {
             (Some(problem), _) => format!("degraded: {}", safe(problem)),
             (None, None) => format!("restarting ({} times)", worker.restarts),
@@ -114,6 +135,11 @@ fn jobs(context: &Context, jobs: &[JobRow], now: Micros) -> Result<(), Error> {
         context.out.line(format_args!("{slot}: job {} {}", job.id.short(), describe(job, now)))?;
     }
     Ok(())
+}
+
+/// The queue is the record of who has what; the daemon's file may be a moment old.
+fn job_of<'a>(worker: &WorkerState, running: &'a [JobRow]) -> Option<&'a JobRow> {
+    running.iter().find(|job| job.owner.as_ref().is_some_and(|owner| owner.slot == worker.slot))
 }
 
 fn describe(job: &JobRow, now: Micros) -> String {
