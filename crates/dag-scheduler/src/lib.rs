@@ -34,12 +34,14 @@
 //! only a request to cancel looks at every task, once or twice in a job's life. A task takes less than 200 bytes.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod advance;
 mod check;
 mod event;
 mod flat;
 mod graph;
 mod id;
 mod plan;
+mod react;
 mod restore;
 mod scheduler;
 mod state;

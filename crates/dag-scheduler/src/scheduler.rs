@@ -1,4 +1,5 @@
-//! One job of a plan: events in, actions out. See [`transition`](crate::transition) for the rules themselves.
+//! One job of a plan: events in, actions out. What an event does to its task is in [`react`](crate::react), what follows
+//! from that for other tasks in [`advance`](crate::advance), the rules themselves in [`transition`](crate::transition).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,12 +8,10 @@ use std::{
 };
 
 use crate::{
-    Action, Attempt, Cause, Counts, End, Event, IllegalEvent, JobEnd, Limits, Plan, Row, StopHow, StopWhy, TaskIx,
-    Time, Timer, When,
+    Action, Attempt, Cause, Counts, End, Event, IllegalEvent, JobEnd, Limits, Plan, Row, StopHow, TaskIx, Time, Timer,
     flat::Flat,
-    id::TimerKind,
     state::{Running, State, Task, Trouble},
-    transition::{self, Cancel, Decision, Ended, Next},
+    transition::Cancel,
 };
 
 /// One job of a [`Plan`], as far as it has come.
@@ -43,7 +42,7 @@ pub struct Scheduler {
     /// Scratch: tasks that are terminal and whose dependents do not know it yet.
     pub(crate) ended: Vec<TaskIx>,
     /// Scratch: tasks whose dependents are to be tainted.
-    tainting: Vec<TaskIx>,
+    pub(crate) tainting: Vec<TaskIx>,
 }
 
 impl Scheduler {
@@ -73,13 +72,8 @@ impl Scheduler {
             Event::Fired(timer) => self.fired(timer, out),
             Event::CancelRequested { now: false } => self.cancel(Cancel::Asked, StopHow::Grace, out),
             Event::CancelRequested { now: true } => self.cancel(Cancel::Now, StopHow::Kill, out),
-            Event::ReleaseRequested { now } => {
-                self.releasing = true;
-                let how = if now { StopHow::Kill } else { StopHow::Grace };
-                for place in 0..self.running.len() {
-                    self.stop(self.running[place], StopWhy::Release, how, out);
-                }
-            }
+            Event::ReleaseRequested { now: false } => self.release(StopHow::Grace, out),
+            Event::ReleaseRequested { now: true } => self.release(StopHow::Kill, out),
             Event::LimitsChanged(limits) => self.limits = limits,
         }
         self.settle(out);
@@ -166,101 +160,6 @@ impl Scheduler {
         }
     }
 
-    fn open(&mut self, out: &mut Vec<Action>) {
-        self.opened = true;
-        if self.counts.retrying > 0 {
-            for (index, task) in self.tasks.iter().enumerate() {
-                if task.state == State::Backoff {
-                    let ix = TaskIx::at(index);
-                    out.push(arm(ix, task.attempt, TimerKind::Backoff, self.trouble(ix).until));
-                }
-            }
-        }
-    }
-
-    fn launched(&mut self, ix: TaskIx, attempt: Attempt, out: &mut Vec<Action>) {
-        match self.current(ix, attempt) {
-            Some(running) if !running.launched => running.launched = true,
-            Some(_) | None => return self.stale += 1,
-        }
-        if let Some(timeout) = self.plan.policy(ix).timeout {
-            let at = self.now.saturating_add(timeout).saturating_add(self.plan.rules().timeout_slack);
-            out.push(arm(ix, attempt, TimerKind::Limit, at));
-        } else if self.cancel != Cancel::No {
-            self.bound_cleanup(ix, attempt, out);
-        }
-    }
-
-    fn reported(&mut self, ix: TaskIx, attempt: Attempt, end: End, out: &mut Vec<Action>) {
-        let Some(&mut Running { why, .. }) = self.current(ix, attempt) else { return self.stale += 1 };
-        let next = transition::after_end(&self.judged(ix), end, why);
-        self.attempt_ended(ix, next, out);
-    }
-
-    fn lost(&mut self, ix: TaskIx, attempt: Attempt, cause: Cause, out: &mut Vec<Action>) {
-        let Some(&mut Running { why, .. }) = self.current(ix, attempt) else { return self.stale += 1 };
-        let next = match why {
-            None => transition::after_loss(&self.judged(ix), cause),
-            Some(_) => transition::after_end(&self.judged(ix), End::Failed(cause), why),
-        };
-        self.attempt_ended(ix, next, out);
-    }
-
-    fn released(&mut self, ix: TaskIx, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.current(ix, attempt).is_none() {
-            return self.stale += 1;
-        }
-        self.attempt_ended(ix, transition::after_release(&self.judged(ix)), out);
-    }
-
-    fn fired(&mut self, timer: Timer, out: &mut Vec<Action>) {
-        let Timer { task: ix, attempt, kind } = timer;
-        let task = &self.tasks[ix.index()];
-        match (kind, task.state) {
-            (TimerKind::Backoff, State::Backoff) if task.attempt == attempt => self.turn(ix, State::Due),
-            (TimerKind::Limit, State::Running(_)) if task.attempt == attempt => {
-                self.stop(ix, StopWhy::Timeout, StopHow::Grace, out);
-                let at = self.now.saturating_add(self.plan.rules().timeout_slack);
-                out.push(arm(ix, attempt, TimerKind::LimitKill, at));
-            }
-            (TimerKind::LimitKill, State::Running(_)) if task.attempt == attempt => {
-                self.stop(ix, StopWhy::Timeout, StopHow::Kill, out);
-            }
-            (TimerKind::Backoff | TimerKind::Limit | TimerKind::LimitKill, _) => self.stale += 1,
-        }
-    }
-
-    /// The one event that looks at every task; at most twice in a job's life.
-    fn cancel(&mut self, level: Cancel, how: StopHow, out: &mut Vec<Action>) {
-        if level <= self.cancel || self.finished.is_some() {
-            return self.stale += 1;
-        }
-        self.cancel = level;
-        let spared = |plan: &Plan, ix| level == Cancel::Asked && plan.policy(ix).when == When::Always;
-        for place in 0..self.running.len() {
-            let ix = self.running[place];
-            let task = self.tasks[ix.index()];
-            if !spared(&self.plan, ix) {
-                self.stop(ix, StopWhy::Cancel, how, out);
-            } else if matches!(task.state, State::Running(Running { launched: true, .. })) {
-                self.bound_cleanup(ix, task.attempt, out);
-            }
-        }
-        for ix in self.plan.tasks() {
-            match self.tasks[ix.index()].state {
-                // A cleanup does not sit out its backoff while a person waits.
-                State::Backoff if spared(&self.plan, ix) => self.turn(ix, State::Due),
-                State::Waiting | State::Ready | State::Backoff | State::Due => {
-                    if !spared(&self.plan, ix) {
-                        self.end(ix, State::Cancelled);
-                    }
-                }
-                State::Running(_) | State::Succeeded | State::Skipped | State::Cancelled | State::Failed => {}
-            }
-        }
-        self.propagate();
-    }
-
     /// Starts what fits and says when the job is done.
     fn settle(&mut self, out: &mut Vec<Action>) {
         if !self.opened {
@@ -288,7 +187,7 @@ impl Scheduler {
                 break;
             }
             self.ready.pop_front();
-            task.attempt.0 += 1;
+            task.attempt.0 = task.attempt.0.saturating_add(1);
             let attempt = task.attempt;
             let place = u32::try_from(self.running.len()).expect("BUG: a plan has fewer than 2^32 tasks");
             self.turn(ix, State::Running(Running { place, why: None, how: None, launched: false }));
@@ -313,196 +212,6 @@ impl Scheduler {
             JobEnd::Succeeded
         }
     }
-
-    /// The attempt, if it is the one that runs.
-    fn current(&mut self, ix: TaskIx, attempt: Attempt) -> Option<&mut Running> {
-        let task = &mut self.tasks[ix.index()];
-        match &mut task.state {
-            State::Running(running) if task.attempt == attempt => Some(running),
-            State::Running(_)
-            | State::Waiting
-            | State::Ready
-            | State::Backoff
-            | State::Due
-            | State::Succeeded
-            | State::Skipped
-            | State::Cancelled
-            | State::Failed => None,
-        }
-    }
-
-    /// What is known of a task's failures; nothing for most.
-    pub(crate) fn trouble(&self, ix: TaskIx) -> Trouble {
-        self.troubles.get(&ix).copied().unwrap_or(Trouble::NONE)
-    }
-
-    fn judged(&self, task: TaskIx) -> Ended<'_> {
-        Ended {
-            task,
-            attempt: self.tasks[task.index()].attempt,
-            trouble: self.trouble(task),
-            policy: self.plan.policy(task),
-            rules: self.plan.rules(),
-            cancel: self.cancel,
-            now: self.now,
-        }
-    }
-
-    fn attempt_ended(&mut self, ix: TaskIx, next: Next, out: &mut Vec<Action>) {
-        if let Some(trouble) = next.trouble {
-            self.troubles.insert(ix, trouble);
-        }
-        self.turn(ix, next.state);
-        if next.state == State::Backoff {
-            out.push(arm(ix, self.tasks[ix.index()].attempt, TimerKind::Backoff, self.trouble(ix).until));
-        } else if next.state.is_terminal() {
-            self.ended.push(ix);
-            self.propagate();
-        }
-    }
-
-    fn stop(&mut self, ix: TaskIx, why: StopWhy, how: StopHow, out: &mut Vec<Action>) {
-        let task = &mut self.tasks[ix.index()];
-        let attempt = task.attempt;
-        let State::Running(running) = &mut task.state else { return };
-        let (old_why, old_how) = (running.why, running.how);
-        let (why, how) = (old_why.map_or(why, |old| old.max(why)), old_how.map_or(how, |old| old.max(how)));
-        if (old_why, old_how) == (Some(why), Some(how)) {
-            return;
-        }
-        (running.why, running.how) = (Some(why), Some(how));
-        if old_why != Some(why) {
-            self.mark_changed(ix);
-        }
-        out.push(Action::Stop { task: ix, attempt, why, how });
-    }
-
-    /// While the job is being cancelled: a task with a timeout has its bound, another gets one.
-    fn bound_cleanup(&self, ix: TaskIx, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.plan.policy(ix).timeout.is_none() {
-            let at = self.now.saturating_add(self.plan.rules().cleanup_limit);
-            out.push(arm(ix, attempt, TimerKind::Limit, at));
-        }
-    }
-
-    /// Tells the dependents of what ended, and theirs, as far as that decides them.
-    fn propagate(&mut self) {
-        while let Some(ix) = self.ended.pop() {
-            if self.is_failure(ix) {
-                self.taint_below(ix); // before the counters: a dependent is decided knowing of this failure
-            }
-            self.edges_followed += self.flat.range(ix).len() as u64;
-            for place in self.flat.range(ix) {
-                let dependent = self.flat.at(place);
-                let unfinished = &mut self.unfinished[dependent.index()];
-                *unfinished -= 1;
-                if *unfinished == 0 {
-                    self.decide(dependent);
-                }
-            }
-        }
-    }
-
-    /// Whether what the task did counts as a failure for its descendants.
-    pub(crate) fn is_failure(&self, ix: TaskIx) -> bool {
-        match self.tasks[ix.index()].state {
-            State::Failed => !self.plan.policy(ix).allow_failure,
-            State::Cancelled => true,
-            State::Waiting
-            | State::Ready
-            | State::Running(_)
-            | State::Backoff
-            | State::Due
-            | State::Succeeded
-            | State::Skipped => false,
-        }
-    }
-
-    /// The one bit that travels along the edges: over each edge at most once in a job's life.
-    fn taint_below(&mut self, ix: TaskIx) {
-        if self.tasks[ix.index()].tainted {
-            return; // then everything below is, too
-        }
-        self.tainting.push(ix);
-        while let Some(ix) = self.tainting.pop() {
-            self.edges_followed += self.flat.range(ix).len() as u64;
-            for place in self.flat.range(ix) {
-                let below = self.flat.at(place);
-                if !self.tasks[below.index()].tainted {
-                    self.tasks[below.index()].tainted = true;
-                    self.tainting.push(below);
-                    self.decide(below);
-                }
-            }
-        }
-    }
-
-    /// Decides a task that waits, if it can be.
-    fn decide(&mut self, ix: TaskIx) {
-        let task = &self.tasks[ix.index()];
-        if task.state != State::Waiting {
-            return;
-        }
-        let done = self.unfinished[ix.index()] == 0;
-        match transition::decide(self.plan.policy(ix).when, done, task.tainted, self.cancel) {
-            Decision::Wait => {}
-            Decision::Start => self.turn(ix, State::Ready),
-            Decision::Skip => self.end(ix, State::Skipped),
-            Decision::Cancel => self.end(ix, State::Cancelled),
-        }
-    }
-
-    /// Ends a task that is not running; its dependents are told by `propagate`.
-    fn end(&mut self, ix: TaskIx, state: State) {
-        self.turn(ix, state);
-        self.ended.push(ix);
-    }
-
-    /// Moves a task on.
-    fn turn(&mut self, ix: TaskIx, new: State) {
-        let old = self.tasks[ix.index()].state;
-        debug_assert!(transition::may_follow(&old, &new), "BUG: task {ix} from {old:?} to {new:?}");
-        self.set_state(ix, new);
-        // Becoming ready shows in no row, unless an attempt came before.
-        if !matches!(new, State::Ready | State::Due) || matches!(old, State::Running(_)) {
-            self.mark_changed(ix);
-        }
-    }
-
-    /// The choke point: the only place where a state changes; keeps every index.
-    pub(crate) fn set_state(&mut self, ix: TaskIx, new: State) {
-        let old = std::mem::replace(&mut self.tasks[ix.index()].state, new);
-        *self.counts.of(&old) -= 1;
-        *self.counts.of(&new) += 1;
-        let policy = self.plan.policy(ix);
-        if let State::Running(Running { place, .. }) = old {
-            self.used -= u64::from(policy.weight);
-            let place = place as usize;
-            self.running.swap_remove(place);
-            if let Some(moved) = self.running.get(place)
-                && let State::Running(running) = &mut self.tasks[moved.index()].state
-            {
-                running.place = u32::try_from(place).expect("BUG: a plan has fewer than 2^32 tasks");
-            }
-        }
-        match new {
-            State::Running(_) => {
-                self.used += u64::from(policy.weight);
-                self.running.push(ix);
-            }
-            State::Ready | State::Due => self.ready.push_back(ix),
-            State::Failed => self.counts.allowed += u32::from(policy.allow_failure),
-            State::Waiting | State::Backoff | State::Succeeded | State::Skipped | State::Cancelled => {}
-        }
-    }
-
-    fn mark_changed(&mut self, ix: TaskIx) {
-        let task = &mut self.tasks[ix.index()];
-        if !task.changed {
-            task.changed = true;
-            self.changed.push(ix);
-        }
-    }
 }
 
 impl fmt::Debug for Scheduler {
@@ -519,8 +228,4 @@ impl fmt::Debug for Scheduler {
             .field("stale", &self.stale)
             .finish_non_exhaustive()
     }
-}
-
-fn arm(task: TaskIx, attempt: Attempt, kind: TimerKind, at: Time) -> Action {
-    Action::Arm { timer: Timer { task, attempt, kind }, at }
 }
