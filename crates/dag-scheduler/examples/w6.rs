@@ -1,11 +1,13 @@
 //! W6 of the performance budgets: a layered graph is built and run to the end, events fed by a loop, beside two floors
-//! in the same process: flat arrays with Kahn's algorithm, and plain daggy with a topological sort.
+//! in the same run: flat arrays with Kahn's algorithm, and plain daggy with a topological sort. Each has a process of its
+//! own, so that none profits from memory that another has touched.
 //!
-//! `w6 [TASKS] [EDGES PER TASK] [layered|random]` prints one line of JSON for each. Built with `--release`.
-#![expect(clippy::disallowed_methods, reason = "measuring is about time")]
+//! `w6 [TASKS] [EDGES PER TASK] [layered|random] [scheduler|flat|daggy]` prints one line of JSON for each. Built with
+//! `--release`.
+#![expect(clippy::disallowed_methods, reason = "measuring is about time, in processes of its own")]
 #![expect(clippy::print_stdout, reason = "its result")]
 
-use std::{collections::VecDeque, error::Error, fs, hint::black_box, time::Instant};
+use std::{collections::VecDeque, env, error::Error, fs, hint::black_box, process::Command, time::Instant};
 
 use dag_scheduler::{Action, End, Event, JobEnd, Limits, Plan, Policy, Scheduler, TaskIx, Time};
 use daggy::{Dag, NodeIndex, petgraph::algo::toposort};
@@ -13,14 +15,23 @@ use daggy::{Dag, NodeIndex, petgraph::algo::toposort};
 const LAYER: u32 = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+    let mut args = env::args().skip(1);
     let tasks: u32 = args.next().map_or(Ok(1_000_000), |n| n.parse())?;
     let degree: u32 = args.next().map_or(Ok(3), |n| n.parse())?;
-    let layered = args.next().is_none_or(|shape| shape == "layered");
-    let edges = || graph(tasks, degree, layered);
-    measure("scheduler", tasks, edges(), scheduler)?;
-    measure("flat", tasks, edges(), flat)?;
-    measure("daggy", tasks, edges(), daggy)
+    let shape = args.next().unwrap_or_else(|| "layered".into());
+    let edges = || graph(tasks, degree, shape == "layered");
+    match args.next().as_deref() {
+        Some("scheduler") => measure("scheduler", tasks, edges(), scheduler),
+        Some("flat") => measure("flat", tasks, edges(), flat),
+        Some("daggy") => measure("daggy", tasks, edges(), daggy),
+        Some(other) => Err(format!("{other:?} is none of scheduler, flat, daggy").into()),
+        None => ["scheduler", "flat", "daggy"].into_iter().try_for_each(|what| {
+            let again = Command::new(env::current_exe()?)
+                .args([&tasks.to_string(), &degree.to_string(), &shape, what])
+                .status()?;
+            again.success().then_some(()).ok_or_else(|| format!("{what} failed").into())
+        }),
+    }
 }
 
 /// Every task depends on `degree` tasks of the layer above it (or, at random, on any before it).

@@ -1,4 +1,4 @@
-//! What each event does to the task it is about. See [`transition`](crate::transition) for the rules themselves.
+//! What each event does to the task it is about. See [`transition`] for the rules themselves.
 
 use crate::{
     Action, Attempt, Cause, End, Plan, Scheduler, StopHow, StopWhy, TaskIx, Time, Timer, When,
