@@ -74,7 +74,7 @@ fn styles(items: usize) -> Vec<Style> {
 /// A drawing is read by following lines: many crossings or a thick bundle of parallel lines defeat that.
 fn readable(sketch: &Sketch) -> bool {
     let tracks = sketch.channels.iter().map(|channel| channel.tracks).max().unwrap_or(0);
-    sketch.crossings <= 8 + sketch.items.len() && tracks <= 10
+    sketch.crossings <= 8 + sketch.items.len() / 2 && tracks <= 10
 }
 
 /// Connected parts with at least one edge, and items without any; both in the order of their first items.

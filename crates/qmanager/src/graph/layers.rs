@@ -105,54 +105,6 @@ impl Builder {
     }
 }
 
-/// Chooses layers so that edges point down and are short: as late as possible first, then items move up where that
-/// shortens more than it lengthens (Nikolov and Tarassov's node promotion).
-pub(super) fn assign(needs: &[Vec<usize>], feeds: &[Vec<usize>], order: &[usize]) -> Vec<usize> {
-    let mut below = vec![0usize; needs.len()];
-    for &item in order.iter().rev() {
-        below[item] = feeds[item].iter().map(|&next| below[next] + 1).max().unwrap_or(0);
-    }
-    let depth = below.iter().max().copied().unwrap_or(0);
-    let mut layer: Vec<usize> = below.iter().map(|&b| depth - b).collect();
-    let mut moved = true;
-    while moved {
-        moved = false;
-        for &item in order {
-            let mut trial = layer.clone();
-            if promote(item, &mut trial, needs, feeds).is_some_and(|gain| gain < 0) {
-                layer = trial;
-                moved = true;
-            }
-        }
-    }
-    compact(&mut layer);
-    layer
-}
-
-/// Moves an item one layer up, with what must make room; answers by how much the edges became longer in sum, or `None`
-/// if there is no room.
-fn promote(item: usize, layer: &mut [usize], needs: &[Vec<usize>], feeds: &[Vec<usize>]) -> Option<isize> {
-    let above = layer[item].checked_sub(1)?;
-    let mut longer = feeds[item].len().cast_signed() - needs[item].len().cast_signed();
-    for &need in &needs[item] {
-        if layer[need] == above {
-            longer += promote(need, layer, needs, feeds)?;
-        }
-    }
-    layer[item] = above;
-    Some(longer)
-}
-
-/// Makes the used layers 0, 1, 2, …
-pub(super) fn compact(layer: &mut [usize]) {
-    let mut used: Vec<usize> = layer.to_vec();
-    used.sort_unstable();
-    used.dedup();
-    for l in layer {
-        *l = used.binary_search(l).expect("BUG: every layer is among the used ones");
-    }
-}
-
 /// Spreads the items of a layer, in their present order, over `rows` layers; everything below moves down.
 pub(super) fn split(layer: &mut [usize], items: &[usize], rows: usize) {
     let Some(&first) = items.first() else { return };

@@ -15,6 +15,7 @@ mod view;
 mod layers;
 mod order;
 mod place;
+mod rank;
 mod route;
 mod sketch;
 

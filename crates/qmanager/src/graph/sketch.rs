@@ -4,6 +4,7 @@
 use super::layers::{self, Layered};
 use super::order;
 use super::place;
+use super::rank;
 use super::route::{self, Channel, Ground};
 use super::view::{Span, View, width_of};
 
@@ -63,15 +64,13 @@ pub(super) fn sketch(view: &View, items: &[usize], style: Style, width: usize, a
             list
         })
         .collect();
-    let feeds: Vec<Vec<usize>> =
-        items.iter().map(|&item| view.feeds[item].iter().map(|&next| local(next)).collect()).collect();
     let captions: Vec<Vec<Vec<Span>>> = items.iter().map(|&item| caption(view, item, style, ascii)).collect();
     let widths: Vec<usize> = captions
         .iter()
         .map(|lines| lines.iter().map(|line| width_of(line)).max().unwrap_or(0) + 2 * style.margin())
         .collect();
     let everything: Vec<usize> = (0..items.len()).collect();
-    let mut layer = layers::assign(&needs, &feeds, &everything);
+    let mut layer = rank::assign(&needs, &everything);
     let mut graph = ordered(&needs, &widths, &layer, style);
     for _ in 0..MOST_SPLITS {
         if graph.0.layers.iter().enumerate().all(|(l, _)| graph.0.layer_width(l, style.gap()) <= width) {
