@@ -18,6 +18,8 @@ pub(crate) struct Process {
     pub(crate) session: i32,
     /// In clock ticks since boot.
     pub(crate) start_time: u64,
+    /// Runs, or would if it had a processor.
+    pub(crate) runnable: bool,
     /// Ended, but not yet waited for by its parent.
     pub(crate) zombie: bool,
 }
@@ -41,7 +43,8 @@ impl Process {
         let (parent, group, session) = (number()?, number()?, number()?);
         // Fields are counted from 1 in proc(5): the session is field 6, the start time field 22.
         let start_time = text.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
-        Some(Self { pid, parent, group, session, start_time, zombie: matches!(state, "Z" | "X") })
+        let (runnable, zombie) = (state == "R", matches!(state, "Z" | "X"));
+        Some(Self { pid, parent, group, session, start_time, runnable, zombie })
     }
 
     /// Every process that has not ended.
@@ -114,7 +117,8 @@ mod tests {
     fn reads_a_name_with_brackets_and_blanks() {
         let stat = b"7 (a) S (b) Z 1 5 6 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2 3";
         let process = Process::parse(7, stat).unwrap();
-        let expected = Process { pid: 7, parent: 1, group: 5, session: 6, start_time: 12345, zombie: true };
+        let expected =
+            Process { pid: 7, parent: 1, group: 5, session: 6, start_time: 12345, runnable: false, zombie: true };
         assert_eq!(process, expected);
         assert_eq!(Process::parse(7, b"7 (a"), None);
         assert_eq!(Process::parse(7, b""), None);
@@ -135,7 +139,10 @@ mod tests {
 
     #[test]
     fn finds_descendants_and_not_the_roots() {
-        let process = |pid, parent| Process { pid, parent, group: 0, session: 0, start_time: 0, zombie: false };
+        let process = |pid, parent| {
+            let (runnable, zombie) = (false, false);
+            Process { pid, parent, group: 0, session: 0, start_time: 0, runnable, zombie }
+        };
         let all = [process(2, 1), process(3, 2), process(4, 3), process(9, 1), process(1, 1)];
         let mut found: Vec<i32> = descendants(&all, &[2]).iter().map(|process| process.pid).collect();
         found.sort_unstable();
