@@ -1,7 +1,7 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
-mod elf;
 mod docs;
+mod elf;
 mod examples;
 mod guard;
 mod harness;

@@ -13,6 +13,7 @@ pub mod output;
 pub mod progress;
 pub mod select;
 pub mod settings;
+mod spec;
 pub mod telemetry;
 pub mod text;
 pub mod worker;

@@ -9,6 +9,7 @@ mod files;
 mod global;
 mod look;
 mod reference;
+mod request;
 mod run;
 mod submit;
 
@@ -21,6 +22,7 @@ pub use files::{FilesArgs, FilesVerb};
 pub use global::{ColorWhen, Global};
 pub use look::{ExplainArgs, GraphArgs, ListArgs, LogsArgs, StatusArgs, WaitArgs};
 pub use reference::reference;
+pub use request::RequestArgs;
 pub use run::RunArgs;
 pub use submit::SubmitArgs;
 
@@ -89,6 +91,9 @@ pub enum Verb {
     Completions(CompletionsArgs),
     /// Print manual pages
     Man(ManArgs),
+    /// Print the request that a worker would send for one task
+    #[command(hide = true)]
+    Request(Box<RequestArgs>),
 }
 
 impl Cli {

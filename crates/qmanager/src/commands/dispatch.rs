@@ -6,7 +6,7 @@ use clap::{Parser, error::ErrorKind};
 
 use super::{
     cancel, check, completions, config, context::Context, doctor, explain, files, graph, list, logs, man, prune, queue,
-    retry, run, schema, start, status, stop, submit, wait,
+    request, retry, run, schema, start, status, stop, submit, wait,
 };
 use crate::{
     cli::{Cli, Verb},
@@ -88,5 +88,6 @@ async fn perform(context: &Context, verb: Verb) -> Result<Exit, Error> {
         Verb::Schema(args) => schema::run(context, &args),
         Verb::Completions(args) => completions::run(context, &args),
         Verb::Man(args) => man::run(context, &args),
+        Verb::Request(args) => request::run(context, &args).await,
     }
 }

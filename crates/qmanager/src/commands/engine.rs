@@ -96,7 +96,7 @@ pub(super) fn ambient(context: &Context) -> BTreeMap<String, String> {
 }
 
 /// Our own files are for their owner alone; tasks get the caller's umask back.
-fn caller_umask() -> u32 {
+pub(super) fn caller_umask() -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode()
 }
 

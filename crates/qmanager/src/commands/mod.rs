@@ -26,6 +26,7 @@ mod wait;
 mod cancel;
 mod prune;
 mod queue;
+mod request;
 mod retry;
 
 mod check;
