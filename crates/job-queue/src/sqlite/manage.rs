@@ -22,7 +22,7 @@ pub(super) fn queues(db: &mut Db) -> Result<Vec<QueueRow>, Error> {
 
 /// The queues of jobs that wait or are under way; those of terminal jobs have a row since a worker served them, or
 /// the job was cancelled before any did.
-const NAMES: &str = "WITH RECURSIVE \
+pub(super) const NAMES: &str = "WITH RECURSIVE \
      ready (q) AS (SELECT min(queue) FROM job WHERE status = 'queued' AND later IS NULL UNION ALL \
        SELECT (SELECT min(queue) FROM job WHERE status = 'queued' AND later IS NULL AND queue > q) FROM ready \
        WHERE q IS NOT NULL), \
@@ -31,7 +31,7 @@ const NAMES: &str = "WITH RECURSIVE \
      SELECT q FROM ready WHERE q IS NOT NULL UNION SELECT q FROM later WHERE q IS NOT NULL \
      UNION SELECT queue FROM job WHERE owner_slot IS NOT NULL";
 
-const QUEUE: &str = "SELECT ?1, coalesce(paused, FALSE), job_limit, executor, store, \
+pub(super) const QUEUE: &str = "SELECT ?1, coalesce(paused, FALSE), job_limit, executor, store, \
      (SELECT count(*) FROM job WHERE queue = ?1 AND status = 'queued' AND later IS NULL) + \
      (SELECT count(*) FROM job WHERE queue = ?1 AND later IS NOT NULL), \
      (SELECT count(*) FROM job WHERE owner_slot IS NOT NULL AND queue = ?1) \

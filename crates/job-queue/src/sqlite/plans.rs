@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
-use super::{claim, poll, read, schema};
+use super::{claim, lease, manage, poll, read, schema};
 use crate::Filter;
 
 fn database() -> Connection {
@@ -40,12 +40,30 @@ fn f84_claims_and_polls_use_their_indexes() {
         (claim::DUE, "INDEX job_later (queue=? AND later>? AND later<?)"),
         (poll::UNDER_WAY, "job USING INDEX job_owned (owner_slot>?)"),
         (poll::READY, "INDEX job_ready (queue=?)"),
+        (lease::RENEW, "SEARCH job USING INDEX sqlite_autoindex_job_1 (id=?)"),
     ];
     for (sql, expected) in expectations {
         let plan = plan(&conn, sql);
         assert!(plan.contains(expected), "{sql}\n{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
         assert!(!plan.lines().any(|line| line.ends_with("SCAN job")), "{sql}\n{plan}");
+    }
+}
+
+#[test]
+fn queues_are_named_without_looking_at_each_job() {
+    let conn = database();
+    let steps = |jobs: u32| {
+        fill(&conn, jobs);
+        let mut statement = conn.prepare(manage::NAMES).unwrap();
+        let names = statement.query_map((), |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(names.map(Result::unwrap).collect::<Vec<_>>(), ["default"]);
+        conn.execute_batch("DELETE FROM job").unwrap();
+        statement.get_status(StatementStatus::VmStep)
+    };
+    assert_eq!(steps(20), steps(5_000));
+    for index in ["INDEX job_ready (queue=?)", "INDEX job_later (queue=?", "INDEX job_owned"] {
+        assert!(plan(&conn, manage::QUEUE).contains(index), "{index}\n{}", plan(&conn, manage::QUEUE));
     }
 }
 

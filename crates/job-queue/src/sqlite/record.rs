@@ -1,7 +1,9 @@
 //! Steps of tasks: whole rows, and the job's counts from what they change.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension};
-use workflow_model::{Epoch, JobId, TaskStatus};
+use workflow_model::{Epoch, JobId, TaskIx, TaskStatus};
 
 use super::{
     codec::{self, Deltas},
@@ -24,15 +26,21 @@ pub(super) fn cancelling(db: &mut Db, job: JobId, epoch: Epoch) -> Result<(), Er
     })
 }
 
+/// More rows than this in one call: all statuses are read at once, not one by one.
+const MANY: usize = 64;
+
 /// Writes the rows; answers what that changes in the job's counts.
 pub(super) fn put_rows(conn: &Connection, seq: i64, rows: &[TaskRow]) -> Result<Deltas, Error> {
     let mut deltas = Deltas::default();
-    let mut before = conn.prepare_cached("SELECT status FROM task WHERE job = ?1 AND ix = ?2")?;
+    let mut all = if rows.len() > MANY { Some(statuses(conn, seq)?) } else { None };
     for row in rows {
-        let old = before.query_row((seq, row.task.0), |row| Ok(codec::parsed(row, 0))).optional()?.transpose()?;
+        let old = match &mut all {
+            Some(all) => all.insert(row.task, row.status),
+            None => status(conn, seq, row.task)?,
+        };
         if let Some(old) = old {
             // Terminal states are absorbing (I2); only a new round opens them again.
-            if TaskStatus::is_terminal(old) && old != row.status {
+            if old.is_terminal() && old != row.status {
                 return Err(Error::Refused(format!("task #{} is {old} and cannot become {}", row.task, row.status)));
             }
             deltas.add(old, -1);
@@ -41,4 +49,17 @@ pub(super) fn put_rows(conn: &Connection, seq: i64, rows: &[TaskRow]) -> Result<
         codec::put_task(conn, seq, row)?;
     }
     Ok(deltas)
+}
+
+fn status(conn: &Connection, seq: i64, task: TaskIx) -> Result<Option<TaskStatus>, Error> {
+    conn.prepare_cached("SELECT status FROM task WHERE job = ?1 AND ix = ?2")?
+        .query_row((seq, task.0), |row| Ok(codec::parsed(row, 0)))
+        .optional()?
+        .transpose()
+}
+
+fn statuses(conn: &Connection, seq: i64) -> Result<HashMap<TaskIx, TaskStatus>, Error> {
+    conn.prepare_cached("SELECT ix, status FROM task WHERE job = ?1")?
+        .query_and_then([seq], |row| Ok((TaskIx(row.get(0)?), codec::parsed(row, 1)?)))?
+        .collect()
 }
