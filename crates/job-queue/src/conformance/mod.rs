@@ -1,9 +1,9 @@
 //! What every [`JobQueue`](crate::JobQueue) must do, run by each store behind it (feature `conformance`).
 //!
-//! A store's test file says how a fresh, empty store is made, and calls [`conformance!`](crate::conformance), which
+//! A store's test file says how a fresh, empty store is made, and calls [`conformance!`](crate::conformance!), which
 //! makes one test of each case:
 //!
-//! ```ignore
+//! ```text
 //! job_queue::conformance!(|| Fixture::new());
 //! ```
 
