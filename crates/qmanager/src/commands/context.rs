@@ -169,6 +169,14 @@ impl Context {
         }
     }
 
+    /// Columns and rows of standard error.
+    pub(crate) fn error_size(&self) -> (usize, usize) {
+        match rustix::termios::tcgetwinsize(std::io::stderr()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (usize::from(size.ws_col), usize::from(size.ws_row)),
+            _ => (80, 24),
+        }
+    }
+
     /// A locale that is not UTF-8 shows boxes and marks as rubbish.
     pub(crate) fn is_ascii(&self) -> bool {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.environment.var(name));

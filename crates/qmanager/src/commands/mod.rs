@@ -8,6 +8,7 @@ mod engine;
 mod load;
 mod pairs;
 mod pulse;
+mod screen;
 mod serving;
 
 mod run;

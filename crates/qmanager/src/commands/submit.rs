@@ -11,7 +11,7 @@ use super::{
     context::Context,
     files,
     load::{self, Source},
-    logs, pairs,
+    logs, pairs, screen,
     serving::Serving,
     wait,
 };
@@ -103,7 +103,7 @@ fn tell(context: &Context, view: &View<'_>) -> Result<(), Error> {
 }
 
 async fn wait_for(context: &Context, queue: &dyn JobQueue, id: JobId) -> Result<Exit, Error> {
-    let ended = wait::ended(context, queue, id, None).await?;
+    let ended = screen::follow(context, queue, id, None).await?;
     let job = ended.ok_or_else(|| Error::internal("a wait without a deadline ran out"))?;
     if context.out.json {
         wait::show(&context.out, &job)?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use job_queue::{JobQueue, JobRow};
+use job_queue::JobRow;
 use tokio::time::Instant;
 use workflow_model::JobId;
 
-use super::{context::Context, pairs, pulse::Pulse, serving::Serving};
+use super::{context::Context, pairs, screen, serving::Serving};
 use crate::{
     cli::WaitArgs,
     exit::{Error, Exit},
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, Erro
     let mut worst = Exit::Done;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     for id in jobs {
-        let Some(job) = ended(context, &*queue, id, deadline).await? else {
+        let Some(job) = screen::follow(context, &*queue, id, deadline).await? else {
             let waited = text::duration(timeout.unwrap_or(Duration::ZERO));
             return Err(Error::new(Exit::WaitTimedOut, format!("job {id} has not ended within {waited}"))
                 .hint(format!("`qmanager explain {}` says what it waits for", id.short())));
@@ -40,30 +40,6 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, Erro
         super::files::get_all(context, &*queue, &job, &args.get).await?;
     }
     Ok(worst)
-}
-
-/// Waits for a job's end; `None` at the deadline.
-pub(super) async fn ended(
-    context: &Context,
-    queue: &dyn JobQueue,
-    id: JobId,
-    deadline: Option<Instant>,
-) -> Result<Option<JobRow>, Error> {
-    let database = context.database_file()?;
-    // The watch begins before the first look, so that no change falls between.
-    let mut pulse = Pulse::of(database.as_deref());
-    loop {
-        match queue.get(id).await {
-            Ok(job) if job.status.is_terminal() => return Ok(Some(job)),
-            Ok(_) => {}
-            Err(error) if error.is_transient() => context.out.note(format_args!("{error}; trying again")),
-            Err(error) => return Err(error.into()),
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(None);
-        }
-        pulse.next(deadline).await;
-    }
 }
 
 /// A job that ended, as one line of data.

@@ -122,6 +122,14 @@ impl Output {
         }
     }
 
+    /// Text as it is on standard error, escape sequences included; nothing under `-q`.
+    pub fn raw_note(&self, text: &str) {
+        if !self.quiet && !text.is_empty() {
+            let mut notes = self.notes.borrow_mut();
+            notes.write_all(text.as_bytes()).and_then(|()| notes.flush()).unwrap_or(());
+        }
+    }
+
     /// A warning, on standard error; nothing under `-q`.
     pub fn warn(&self, line: impl fmt::Display) {
         self.note(format_args!("{} {line}", paint("warning:", Tone::Warn, self.color_notes)));

@@ -9,7 +9,7 @@ use workflow_model::{JobStatus, TaskIx, TaskStatus, Workflow};
 use super::Context;
 use crate::{
     cli::StatusArgs,
-    commands::{list, pulse::Pulse, serving::Serving},
+    commands::{list, pulse::Pulse, screen, serving::Serving},
     exit::{Error, Exit},
     output::{JobView, Output, Table, TaskView, ago, local, now},
     text::{self, Tone, paint, safe},
@@ -201,11 +201,17 @@ async fn follow(
     queue: &Arc<dyn JobQueue>,
     mut job: JobRow,
 ) -> Result<Exit, Error> {
-    let database = context.database_file()?;
-    let mut pulse = Pulse::of(database.as_deref());
     if !job.status.is_terminal() {
         Serving::warn(context, &job.queue)?;
     }
+    if context.out.progress && !context.out.json {
+        if let Some(ended) = screen::follow(context, &**queue, job.id, None).await? {
+            show(context, args, &**queue, &ended).await?;
+        }
+        return Ok(Exit::Done);
+    }
+    let database = context.database_file()?;
+    let mut pulse = Pulse::of(database.as_deref());
     let mut last = None;
     loop {
         let state = (job.status, job.counts, job.round);

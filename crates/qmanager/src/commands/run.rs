@@ -1,7 +1,5 @@
 //! `qmanager run`: one job, here, in the foreground.
 
-mod lines;
-
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -10,26 +8,37 @@ use std::{
 
 use job_queue::{JobQueue, JobRow, NewJob, NewRound};
 use jobfiles::Area;
+use serde::Serialize;
 use workflow_model::{ExecutorKind, JobId, QueueName, TaskIx, Workflow};
 
-use self::lines::Lines;
 use super::{
     closure,
     context::Context,
     engine, files,
     load::{self, Source},
     pairs,
+    screen::{self, Screen},
     submit::{bare_job, base_settings, wanted_files},
 };
 use crate::{
     cli::RunArgs,
     exit::{Error, Exit},
-    foreground::{self, Job},
-    manager::{Ended, Options},
+    foreground::{self, Job, Observer},
+    graph::Graph,
+    manager::{Ended, Notice, Options},
+    output::JobView,
+    progress::Summary,
     select,
     settings::JobSettings,
     text::safe,
 };
+
+#[derive(Serialize)]
+struct View<'a> {
+    #[serde(flatten)]
+    job: JobView<'a>,
+    summary: &'a Summary,
+}
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     match &args.resume {
@@ -77,7 +86,7 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     announce(context, &job, &settings)?;
     let id = job.id;
     let ended = drive(context, options, Job::New(Box::new(job)), id, &source.workflow).await?;
-    finish(context, args, id, ended).await
+    finish(context, args, &source.workflow, id, ended).await
 }
 
 async fn resume(context: &Context, args: &RunArgs, selector: &str) -> Result<Exit, Error> {
@@ -101,7 +110,7 @@ async fn old_job(context: &Context, args: &RunArgs, queue: &dyn JobQueue, job: &
     let recorded = rows.into_iter().find(|row| row.name == job.queue).and_then(|row| row.executor);
     let options = options(context, args, job.queue.clone(), args.executor.or(recorded))?;
     let ended = drive(context, options, Job::Old(job.id), job.id, &workflow).await?;
-    finish(context, args, job.id, ended).await
+    finish(context, args, &workflow, job.id, ended).await
 }
 
 fn options(
@@ -176,15 +185,51 @@ fn announce(context: &Context, job: &NewJob, settings: &JobSettings) -> Result<(
 }
 
 async fn drive(context: &Context, options: Options, job: Job, id: JobId, workflow: &Workflow) -> Result<Ended, Error> {
-    let mut observer = Lines::new(context, id, workflow);
-    foreground::run(options, job, &mut observer).await.map_err(engine::failed)
+    let parallel = options.pools.first().map(|pool| pool.parallel);
+    let mut observer = Watcher(Screen::new(context, &Graph::of(workflow), id, parallel));
+    let ended = foreground::run(options, job, &mut observer).await;
+    observer.0.finish();
+    ended.map_err(engine::failed)
 }
 
-async fn finish(context: &Context, args: &RunArgs, id: JobId, ended: Ended) -> Result<Exit, Error> {
+/// Shows what happens as it happens.
+struct Watcher<'a>(Screen<'a>);
+
+impl Observer for Watcher<'_> {
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Took { resumed: true } => self.0.note("going on with what an earlier worker began"),
+            Notice::Rows(rows) => self.0.rows(&rows),
+            Notice::Degraded(Some(what)) => self.0.note(&format!("warning: {what}")),
+            Notice::Degraded(None) => self.0.note("it is well again"),
+            Notice::Stopping(false) => self.0.note("stopping: what runs is being ended; once more = at once"),
+            Notice::Stopping(true) => self.0.note("killing what runs"),
+            Notice::Took { resumed: false } | Notice::Ended(_) => {}
+        }
+    }
+
+    fn frame(&mut self) {
+        self.0.draw();
+    }
+}
+
+async fn finish(
+    context: &Context,
+    args: &RunArgs,
+    workflow: &Workflow,
+    id: JobId,
+    ended: Ended,
+) -> Result<Exit, Error> {
     let queue = context.run_queue()?;
     let job = queue.get(id).await?;
+    let rows = queue.tasks(id).await?;
+    let summary = screen::summary(context, workflow, &job, &rows)?;
     if context.out.json {
-        super::wait::show(&context.out, &job)?;
+        context.out.object(&View { job: JobView::new(&job), summary: &summary })?;
+    } else if matches!(ended, Ended::Job(_)) {
+        context.out.raw_note(&summary.text(&screen::look(context)));
+    } else {
+        context.out.note(summary.headline());
     }
     match ended {
         Ended::Job(status) => {
