@@ -18,7 +18,7 @@ pub struct Limits {
     pub text: usize,
     /// Levels of nesting; at most 127 (beyond, the decoders stop).
     pub levels: usize,
-    /// Bytes (values and 32 for each) that aliases and `<<` may add by repetition.
+    /// Bytes (values and 32 for each) that aliases and `<<` may add by repetition; in any case 16 times the text.
     pub repeated: usize,
     /// Problems that are kept; the rest is counted.
     pub problems: usize,

@@ -18,19 +18,16 @@ pub(crate) struct Excerpt {
 }
 
 impl Excerpt {
-    /// Of the line that a place is on, without its line break.
-    pub(crate) fn new(line: &str, place: Place) -> Self {
-        const BEFORE: usize = 50;
-        const SHOWN: usize = 120;
+    /// Around a place, of `window`: its line from character `from` on ([`window_start`](Self::window_start)), without the
+    /// line break.
+    pub(crate) fn new(window: &str, from: usize, place: Place) -> Self {
         let at = place.column as usize - 1;
-        // A line of megabytes is walked once, and only a window of it is kept.
-        let from = if line.chars().nth(SHOWN).is_some() { at.saturating_sub(BEFORE) } else { 0 };
         let mut excerpt = Self { text: String::new(), indent: 0, width: 0 };
         if from > 0 {
             excerpt.text.push('…');
         }
-        let mut chars = line.chars().skip(from);
-        for (offset, c) in chars.by_ref().take(SHOWN).enumerate() {
+        let mut chars = window.chars();
+        for (offset, c) in chars.by_ref().take(Self::SHOWN).enumerate() {
             let start = columns(&excerpt.text);
             if from + offset == at {
                 excerpt.indent = start;
@@ -48,6 +45,16 @@ impl Excerpt {
             excerpt.text.push('…');
         }
         excerpt
+    }
+
+    /// Characters of a line that are shown.
+    const SHOWN: usize = 120;
+
+    /// Where in a line the excerpt for a place begins, in characters.
+    pub(crate) fn window_start(line: &str, place: Place) -> usize {
+        const BEFORE: usize = 50;
+        let is_long = line.chars().nth(Self::SHOWN).is_some();
+        if is_long { (place.column as usize - 1).saturating_sub(BEFORE) } else { 0 }
     }
 }
 
@@ -190,7 +197,10 @@ mod tests {
     use super::*;
 
     fn excerpt(line: &str, column: u32, width: u32) -> (String, String) {
-        let excerpt = Excerpt::new(line, Place { line: 1, column, width });
+        let place = Place { line: 1, column, width };
+        let from = Excerpt::window_start(line, place);
+        let start = line.char_indices().nth(from).unwrap().0;
+        let excerpt = Excerpt::new(&line[start..], from, place);
         (excerpt.text, format!("{}{}", " ".repeat(excerpt.indent), "^".repeat(excerpt.width)))
     }
 

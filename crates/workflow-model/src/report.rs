@@ -83,17 +83,7 @@ impl Report {
         places.extend(self.list.iter().map(|problem| problem.place));
         places.sort_unstable();
         places.dedup();
-        let mut excerpts = Vec::with_capacity(places.len());
-        let mut lines = (1_u32..).zip(text.split('\n'));
-        let mut current = lines.next();
-        for place in places {
-            while current.is_some_and(|(number, _)| number < place.line) {
-                current = lines.next();
-            }
-            if let Some((_, line)) = current {
-                excerpts.push((place, Excerpt::new(line.strip_suffix('\r').unwrap_or(line), place)));
-            }
-        }
+        let excerpts = excerpts(text, places);
         Problems { file: file.to_owned(), list: self.list, more: self.more, excerpts }
     }
 
@@ -105,4 +95,30 @@ impl Report {
             self.more += 1;
         }
     }
+}
+
+/// What is to be shown for each of the places, which are sorted. The text is walked once, even if it is all one line.
+fn excerpts(text: &str, places: Vec<Place>) -> Vec<(Place, Excerpt)> {
+    let mut excerpts = Vec::with_capacity(places.len());
+    let mut lines = (1_u32..).zip(text.split('\n'));
+    let mut current = lines.next();
+    // Characters and bytes of the line that are before the window.
+    let (mut chars, mut bytes) = (0, 0);
+    for place in places {
+        while current.is_some_and(|(number, _)| number < place.line) {
+            current = lines.next();
+            (chars, bytes) = (0, 0);
+        }
+        let Some((_, line)) = current else { break };
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let from = Excerpt::window_start(line, place);
+        while chars < from
+            && let Some(c) = line[bytes..].chars().next()
+        {
+            chars += 1;
+            bytes += c.len_utf8();
+        }
+        excerpts.push((place, Excerpt::new(&line[bytes..], chars, place)));
+    }
+    excerpts
 }

@@ -19,6 +19,11 @@ pub(crate) fn key(text: &str) -> String {
     format!("`{}{more}`", safe(&cut))
 }
 
+/// At most 256 characters of a name: what is longer is no name, but may be told about a thousand times.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
 /// One line without control characters; a tab becomes `→`.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {

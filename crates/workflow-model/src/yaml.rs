@@ -25,6 +25,8 @@ pub(crate) fn read<'a>(text: &'a str, limits: &Limits, report: &mut Report) -> O
         open: Vec::new(),
         root: None,
         anchors: HashMap::new(),
+        // A long file may say much by aliases too.
+        may_repeat: limits.repeated.max(text.len().saturating_mul(16)),
         repeated: 0,
         tags: 0,
         report,
@@ -55,6 +57,8 @@ struct Pass<'a, 'r> {
     root: Option<NodeId>,
     /// By the parser's number.
     anchors: HashMap<usize, NodeId>,
+    /// Bytes that aliases may add.
+    may_repeat: usize,
     /// Bytes added by aliases so far.
     repeated: usize,
     tags: usize,
@@ -137,10 +141,10 @@ impl<'a> Pass<'a, '_> {
             return Err((place, too_deep(self.limits)));
         }
         self.repeated = self.repeated.saturating_add(self.tree.weight(target));
-        if self.repeated > self.limits.repeated {
+        if self.repeated > self.may_repeat {
             let wrong = Wrong::new("aliases repeat too much").help(format!(
-                "together they may add {} (in the file each is short, but the job would be huge)",
-                crate::units::format_size(self.limits.repeated as u64)
+                "together they may add {} MiB (in the file each is short, but the job would be huge)",
+                self.may_repeat >> 20
             ));
             return Err((place, wrong));
         }

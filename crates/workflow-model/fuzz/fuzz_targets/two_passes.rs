@@ -9,8 +9,12 @@ use workflow_model::{Command, EnvValue, LoadOptions, TaskIx, load_workflow};
 fuzz_target!(|text: &str| {
     let Ok(loaded) = load_workflow(text.as_bytes(), &LoadOptions::new("fuzz.yaml")) else { return };
     let workflow = loaded.value;
-    // Without a sign of YAML's own, so that JSON takes the same way.
-    let mut seen: Value = serde_yaml::from_str(text).expect("what is accepted is YAML");
+    let mut seen: Value = match serde_yaml::from_str(text) {
+        Ok(seen) => seen,
+        // Numbers that `Value` cannot hold, and JSON's pairs of surrogates, which YAML does not know.
+        Err(error) if error.to_string().contains("128") || text.contains("\\u") => return,
+        Err(error) => panic!("what is accepted is YAML: {error}"),
+    };
     seen.apply_merge().expect("what is accepted merges");
     let tasks = seen.as_sequence().expect("a workflow is a list");
     assert_eq!(tasks.len(), workflow.len());

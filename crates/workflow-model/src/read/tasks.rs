@@ -71,7 +71,7 @@ impl<'t> Reader<'t, '_> {
         let tree = self.tree;
         let own = self.own(node, "name").and_then(|value| tree.as_scalar(value));
         if let Some(name) = own.filter(|name| name.value != Value::Null) {
-            self.report.task = Some(name.text.clone().into_owned());
+            self.report.task = Some(shown::cut(&name.text));
         }
         let Some(fields) = self.fields(node, "the task", TASK_KEYS) else { return (None, read) };
         let name = match fields.get("name") {
@@ -164,7 +164,7 @@ impl<'t> Reader<'t, '_> {
                 continue;
             }
             let related = read[first.index()].name.map(|(_, place)| (place, "first here".to_owned()));
-            self.report.task = Some(name.to_owned());
+            self.report.task = Some(shown::cut(name));
             let wrong =
                 Wrong::new(format!("the name {} stands twice", shown::quoted(name))).help("names must be unique");
             self.report.error_beside(place, wrong, related.into_iter().collect());
@@ -185,7 +185,7 @@ impl<'t> Reader<'t, '_> {
             let wrong =
                 Wrong::new(format!("the name {} differs from another only by its Unicode form", shown::quoted(name)))
                     .help("names are compared byte for byte: write both in one form");
-            self.report.task = Some(name.to_owned());
+            self.report.task = Some(shown::cut(name));
             self.report.warning(place, wrong, vec![(first, "the other one".into())]);
         }
         self.report.task = None;
@@ -196,7 +196,7 @@ impl<'t> Reader<'t, '_> {
         let mut deps: Vec<u32> = Vec::new();
         for (ix, read_task) in read.iter().enumerate() {
             deps.clear();
-            self.report.task = Some(read_task.name.map_or_else(|| format!("#{ix}"), |(name, _)| name.to_owned()));
+            self.report.task = Some(read_task.name.map_or_else(|| format!("#{ix}"), |(name, _)| shown::cut(name)));
             for node in read_task.depends {
                 let Some(dep) = self.text(*node, "an entry of `depends`") else { continue };
                 match names.get(dep) {
@@ -263,7 +263,8 @@ impl<'t> Reader<'t, '_> {
         let name = |task: TaskIx| read[task.index()].name.map_or("", |(name, _)| name);
         for cycle in edges.cycles(MOST_CYCLES) {
             let (first, second) = (cycle[0], cycle.get(1).copied().unwrap_or(cycle[0]));
-            let names: Vec<String> = cycle.iter().map(|task| shown::safe(name(*task)).into_owned()).collect();
+            let names: Vec<String> =
+                cycle.iter().map(|task| shown::safe(&shown::cut(name(*task))).into_owned()).collect();
             let text = cycle_text(names.iter().map(String::as_str));
             let edge = read[first.index()].depends.iter().copied();
             let edge =
@@ -271,7 +272,7 @@ impl<'t> Reader<'t, '_> {
             let Some(edge) = edge else { continue };
             let others = cycle.iter().skip(1).take(8).filter_map(|task| read[task.index()].name);
             let related = others.map(|(name, place)| (place, format!("{} is in it", shown::quoted(name)))).collect();
-            self.report.task = Some(name(first).to_owned());
+            self.report.task = Some(shown::cut(name(first)));
             let wrong = Wrong::new(format!("tasks wait for each other: {text}"))
                 .help("each depends on the next: remove one of these dependencies");
             self.report.error_beside(self.tree.place(edge), wrong, related);

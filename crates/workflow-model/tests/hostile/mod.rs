@@ -22,6 +22,11 @@ pub(crate) fn files() -> impl Iterator<Item = Hostile> {
     texts.chain(bytes.into_iter().map(|(what, byte)| Hostile { what, text: vec![byte; SIZE], accepted: false }))
 }
 
+/// Unknown keys of a flow mapping.
+fn keys(size: usize) -> String {
+    (0..size / 12).map(|key| format!("k{key}: 1, ")).collect()
+}
+
 type Case = (&'static str, String, bool);
 
 /// The part as often as it fits.
@@ -87,6 +92,21 @@ fn scalars() -> Vec<Case> {
     vec![
         ("a huge scalar", format!("- name: a\n  description: {}", "x".repeat(SIZE)), true),
         ("a huge name", format!("- name: {}", "x".repeat(SIZE)), false),
+        (
+            "problems far into a line",
+            format!("- {{name: a, description: {}, {}}}", "é".repeat(SIZE / 3), keys(SIZE / 4)),
+            false,
+        ),
+        (
+            "problems of a task with a huge name",
+            format!("- {{name: {}, {}}}", "x".repeat(SIZE / 2), keys(SIZE / 4)),
+            false,
+        ),
+        (
+            "problems of tasks with huge names",
+            format!("- {{name: {0}, depends: [{0}]}}\n- {{name: {0}}}", "x".repeat(SIZE / 4)),
+            false,
+        ),
         ("a huge quoted scalar", format!("- name: \"{}\"", fill("\\n")), false),
         ("a huge block scalar", format!("- name: a\n  description: |\n{}", fill("    x\n")), true),
         ("a scalar over many lines", format!("- name: a\n  description:\n{}", fill("    x\n")), true),
