@@ -1,4 +1,4 @@
-//! What every [`JobQueue`](crate::JobQueue) must do, run by each store behind it (feature `conformance`).
+//! What every [`JobQueue`] must do, run by each store behind it (feature `conformance`).
 //!
 //! A store's test file says how a fresh, empty store is made, and calls [`conformance!`](crate::conformance!), which
 //! makes one test of each case:
@@ -43,9 +43,7 @@ pub fn run<F: Future<Output = ()>>(case: F) {
     });
 }
 
-/// Makes a test of each case of the suite; takes a closure that makes a fresh [`Store`](conformance::Store).
-///
-/// [`conformance::Store`]: crate::conformance::Store
+/// Makes a test of each case of the suite; takes a closure that makes a fresh store.
 #[macro_export]
 macro_rules! conformance {
     ($store:expr) => {
