@@ -37,26 +37,31 @@ pub(crate) struct Launched {
     pub(crate) since: Instant,
 }
 
-/// Where a program's standard streams lead.
-pub(crate) struct Streams {
-    pub(crate) stdin: Stdio,
-    /// Output and error to us, in a group of the program's own; else both as ours, in our group.
-    pub(crate) piped: bool,
-}
-
 /// Launches the task.
 pub(crate) fn launch(spec: &TaskSpec) -> Result<Launched, Outcome> {
+    let argv = spec.argv.as_deref().unwrap_or_default();
+    let Some(name) = argv.first() else {
+        return Err(message::invalid("the shell executor needs a `command`: there is no image to take one from"));
+    };
     enter(spec)?;
     let (stdin, feed) = Feed::open(spec).map_err(message::invalid)?;
-    let (name, program, mut command) = prepare_command(spec, Streams { stdin, piped: true })?;
-    let cgroup = if spec.cgroup { Cgroup::make(spec.resources.memory) } else { None };
-    let spawned = match &cgroup {
-        None => spawn(&mut command, spec),
-        Some(cgroup) => match cgroup.launch_in(|| spawn(&mut command, spec)) {
-            Ok(spawned) => spawned,
-            // Not allowed in there: the task runs without, as where no cgroup can be made at all.
-            Err(_) => spawn(&mut command, spec),
-        },
+    let program = find(name, spec)?;
+    if spec.no_new_privs {
+        rustix::thread::set_no_new_privs(true)
+            .map_err(|error| message::lost(format!("cannot set no_new_privs: {error}")))?;
+    }
+    let mut command = command(&program, argv, spec, stdin);
+    let mut cgroup = if spec.cgroup { Cgroup::make(spec.resources.memory) } else { None };
+    let inside = cgroup.as_ref().map(|cgroup| cgroup.launch_in(|| spawn(&mut command, spec)));
+    let spawned = match inside {
+        Some(Ok(spawned)) => spawned,
+        // No cgroup, or we may not go in there: the task runs without.
+        None | Some(Err(_)) => {
+            if let Some(unused) = cgroup.take() {
+                unused.remove();
+            }
+            spawn(&mut command, spec)
+        }
     };
     let launched = spawned.and_then(|child| took(child, feed));
     // The pipes' other ends are the child's alone from here on.
@@ -72,23 +77,8 @@ pub(crate) fn launch(spec: &TaskSpec) -> Result<Launched, Outcome> {
     }
 }
 
-/// Makes the command of a task in whose folder this process is: its name, its program, itself.
-pub(crate) fn prepare_command(spec: &TaskSpec, streams: Streams) -> Result<(&str, PathBuf, Command), Outcome> {
-    let argv = spec.argv.as_deref().unwrap_or_default();
-    let Some(name) = argv.first() else {
-        return Err(message::invalid("the shell executor needs a `command`: there is no image to take one from"));
-    };
-    let program = find(name, spec)?;
-    if spec.no_new_privs {
-        rustix::thread::set_no_new_privs(true)
-            .map_err(|error| message::lost(format!("cannot set no_new_privs: {error}")))?;
-    }
-    let command = command(&program, argv, spec, streams);
-    Ok((name, program, command))
-}
-
 /// Goes to the working directory; never anywhere else instead (F47).
-pub(crate) fn enter(spec: &TaskSpec) -> Result<(), Outcome> {
+fn enter(spec: &TaskSpec) -> Result<(), Outcome> {
     if spec.workdir.is_empty() {
         return std::env::set_current_dir(&spec.job_files).map_err(|error| message::no_job_files(spec, &error));
     }
@@ -126,17 +116,14 @@ pub(crate) fn search_path(spec: &TaskSpec) -> &str {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the module that starts tasks")]
-fn command(program: &Path, argv: &[String], spec: &TaskSpec, streams: Streams) -> Command {
+fn command(program: &Path, argv: &[String], spec: &TaskSpec, stdin: Stdio) -> Command {
     let mut command = Command::new(program);
     command.arg0(&argv[0]).args(&argv[1..]).env_clear();
     command.envs(spec.env.iter().map(|(name, value)| (name, value)));
     if let Some((name, value)) = spec.marker.split_once('=') {
         command.env(name, value);
     }
-    command.stdin(streams.stdin);
-    if streams.piped {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    }
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     if let Some((uid, gid)) = spec.run_as {
         // std also drops the supplementary groups then.
         command.uid(uid).gid(gid);
@@ -145,7 +132,7 @@ fn command(program: &Path, argv: &[String], spec: &TaskSpec, streams: Streams) -
 }
 
 /// Starts the command with the task's limits and an empty signal mask.
-pub(crate) fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<std::process::Child> {
+fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<std::process::Child> {
     let lent = crate::rlimits::lend(&spec.rlimits).map_err(io::Error::other)?;
     let mut pause = Duration::from_millis(1);
     let mut tries = 0;

@@ -10,9 +10,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{cgroup::Cgroup, clock::now, process::Process};
 
-/// How often the tree is read again while it is being killed. What is killed needs a moment to end, and a process that
-/// was just born must be found.
+/// How soon the tree is read again while it is being killed. What is killed needs a moment to end, and a process that
+/// was just born must be found. Later looks are further apart.
 const AGAIN: Duration = Duration::from_millis(5);
+
+/// How far apart they are at most.
+const SELDOM: Duration = Duration::from_millis(250);
 
 /// What even SIGKILL does not end within this time hangs in the kernel (a dead network file system).
 const HOPELESS: Duration = Duration::from_secs(10);
@@ -33,7 +36,7 @@ enum Rung {
     /// SIGTERM is sent; SIGKILL follows.
     Term { kill_at: Instant },
     /// SIGKILL, again and again.
-    Kill { since: Instant },
+    Kill { since: Instant, next: Instant },
 }
 
 /// What the ladder is for: finds the processes of a task that are alive.
@@ -65,8 +68,7 @@ impl Ladder {
                 self.advance(prey);
             }
             (Rung::Calm | Rung::Term { .. }, Shutdown::Twice) => {
-                self.rung = Rung::Kill { since: now() };
-                self.advance(prey);
+                self.kill(prey, now());
             }
             (Rung::Term { .. }, Shutdown::Once) | (Rung::Kill { .. }, _) => {}
         }
@@ -77,11 +79,9 @@ impl Ladder {
         match self.rung {
             Rung::Calm => {}
             Rung::Term { kill_at } if now() < kill_at => self.tell(prey),
-            Rung::Term { .. } => {
-                self.rung = Rung::Kill { since: now() };
-                kill(prey);
-            }
-            Rung::Kill { .. } => kill(prey),
+            Rung::Term { .. } => self.kill(prey, now()),
+            Rung::Kill { since, next } if now() >= next => self.kill(prey, since),
+            Rung::Kill { .. } => {}
         }
     }
 
@@ -90,13 +90,13 @@ impl Ladder {
         match self.rung {
             Rung::Calm => None,
             Rung::Term { kill_at } => Some(kill_at),
-            Rung::Kill { .. } => Some(now() + AGAIN),
+            Rung::Kill { next, .. } => Some(next),
         }
     }
 
     /// Whether what is left does not end.
     pub(crate) fn is_hopeless(&self) -> bool {
-        matches!(self.rung, Rung::Kill { since } if now().duration_since(since) > HOPELESS)
+        matches!(self.rung, Rung::Kill { since, .. } if now().duration_since(since) > HOPELESS)
     }
 
     fn tell(&mut self, prey: &dyn Prey) {
@@ -116,16 +116,18 @@ impl Ladder {
             }
         }
     }
-}
 
-fn kill(prey: &dyn Prey) {
-    if prey.cgroup().is_some_and(Cgroup::kill) {
-        return;
-    }
-    if let Some(group) = prey.group() {
-        kill_process_group(group, Signal::KILL).ok();
-    }
-    for process in prey.processes() {
-        process.signal(Signal::KILL).ok();
+    fn kill(&mut self, prey: &dyn Prey, since: Instant) {
+        // All three: a cgroup dies at once, but a task of root may have left it.
+        prey.cgroup().is_some_and(Cgroup::kill);
+        if let Some(group) = prey.group() {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+        for process in prey.processes() {
+            process.signal(Signal::KILL).ok();
+        }
+        let time = now();
+        let pause = (time.duration_since(since) / 8).clamp(AGAIN, SELDOM);
+        self.rung = Rung::Kill { since, next: time + pause };
     }
 }

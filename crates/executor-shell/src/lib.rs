@@ -17,7 +17,6 @@ mod cgroup;
 mod clock;
 mod command;
 mod feed;
-mod interactive;
 mod ladder;
 mod lifecycle;
 mod mask;
@@ -28,5 +27,4 @@ mod process;
 mod rlimits;
 mod shell;
 
-pub use interactive::interactive;
 pub use shell::ShellExecutor;

@@ -124,7 +124,7 @@ pub(crate) fn run(launched: Launched, prepared: &Prepared, spec: &TaskSpec, mut 
 
 impl Run<'_> {
     fn is_over(&self) -> bool {
-        self.end.is_some() && (self.nothing_left || self.ladder.is_hopeless())
+        self.nothing_left || self.ladder.is_hopeless()
     }
 
     fn poll(&self, io: &Io<'_>) -> Ready {

@@ -3,17 +3,16 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
     os::unix::fs::PermissionsExt,
     process::{Command, ExitCode},
     time::Duration,
 };
 
 use executor::{
-    Ending, Handle, TaskSpec,
+    Ending, Handle,
     conformance::{Abilities, Bench, Case, Subject, main as run},
 };
-use executor_shell::{ShellExecutor, interactive};
+use executor_shell::ShellExecutor;
 use libtest_mimic::Failed;
 use rustix::io::FdFlags;
 
@@ -38,32 +37,11 @@ const CASES: &[(&str, Case)] = &[
     ("no_new_privs", no_new_privs),
     ("run_as", run_as),
     ("a_cgroup_of_its_own_and_nothing_left_of_it", cgroup),
-    ("a_person_in_the_tasks_place", person),
     ("the_program_is_sought_in_the_tasks_path", path),
 ];
 
 fn main() -> ExitCode {
-    if let Some(folder) = std::env::var_os("QM_TEST_INTERACTIVE") {
-        return in_a_tasks_place(folder.into());
-    }
     run(SHELL, CASES)
-}
-
-/// What the case `a_person_in_the_tasks_place` runs in a process of its own.
-fn in_a_tasks_place(job_files: std::path::PathBuf) -> ExitCode {
-    let spec = TaskSpec {
-        argv: Some(
-            ["/bin/sh", "-c", "read line; echo \"$line $X $(ulimit -n)\" > said; pwd >> said; kill -TERM $$"]
-                .map(Into::into)
-                .into(),
-        ),
-        env: vec![("X".into(), "from the task".into())],
-        rlimits: vec![("nofile".into(), 32)],
-        job_files,
-        ..TaskSpec::default()
-    };
-    let code = interactive(&spec).ok().and_then(|code| u8::try_from(code).ok());
-    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// A program of the job files, by its text.
@@ -256,15 +234,5 @@ fn path(bench: &Bench) -> Result<(), Failed> {
     let outcome = bench.run(&spec)?.outcome;
     assert_eq!(outcome.ending, Ending::StartFailed { code: 126 });
     assert!(outcome.message.contains("chmod +x"), "{outcome:?}");
-    Ok(())
-}
-
-fn person(bench: &Bench) -> Result<(), Failed> {
-    let mut command = bench.executor_command()?;
-    let mut child = command.env("QM_TEST_INTERACTIVE", bench.files()).spawn()?;
-    writeln!(child.stdin.take().ok_or("no standard input")?, "typed")?;
-    assert_eq!(child.wait()?.code(), Some(128 + 15));
-    let folder = fs::canonicalize(bench.files())?;
-    assert_eq!(fs::read_to_string(folder.join("said"))?, format!("typed from the task 32\n{}\n", folder.display()));
     Ok(())
 }
