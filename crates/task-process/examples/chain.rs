@@ -13,7 +13,7 @@ use std::{
 use executor::TaskSpec;
 use rustix::fd::AsFd;
 use task_process::{
-    Inbox, JobDir, Lease, Places, RunDir, Slots, Spares, TaskRequest, VERSION, WorkerLock, deadline_in, read_report,
+    Inbox, JobDir, Lease, Places, RunDir, Slots, Spares, TaskRequest, VERSION, WorkerLock, deadline_in,
 };
 use workflow_model::{Attempt, Epoch, ExecutorKind, JobId, Nonce, QueueName, TaskIx, TaskName};
 
@@ -32,15 +32,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let mut bench = Bench::new(dir.path().to_owned(), program, in_flight, ahead, command)?;
     bench.run(in_flight * 4).await?;
-    let before = faults();
+    let (faults_before, cpu_before) = used();
     let started = Instant::now();
     bench.run(n).await?;
     let took = started.elapsed();
     let each = |total: f64| total / n as f64;
+    let (faults, cpu) = used();
     println!(
-        "{{\"n\":{n},\"inflight\":{in_flight},\"ahead\":{ahead},\"us_per\":{:.1},\"minflt\":{:.1}}}",
+        "{{\"n\":{n},\"inflight\":{in_flight},\"ahead\":{ahead},\"us_per\":{:.1},\"cpu_us\":{:.1},\"minflt\":{:.1}}}",
         each(took.as_secs_f64() * 1e6),
-        each((faults() - before) as f64),
+        each((cpu - cpu_before) as f64),
+        each((faults - faults_before) as f64),
     );
     Ok(())
 }
@@ -106,7 +108,7 @@ impl Bench {
             while self.spares.refill()? {}
             let report = tokio::time::timeout(Duration::from_secs(10), self.inbox.recv()).await??;
             let (request, executor, slot) = running.remove(&report.task).ok_or("unknown task")?;
-            if !report.outcome.is_success() || read_report(&request.paths, request.nonce) != Some(report) {
+            if !report.outcome.is_success() || report.nonce != request.nonce {
                 return Err("a task failed".into());
             }
             self.places.take_back(&request.paths)?;
@@ -149,7 +151,14 @@ impl Bench {
     }
 }
 
-fn faults() -> i64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |usage| usage.minor_page_faults())
+/// Minor page faults of the children, and processor time of everybody in microseconds.
+fn used() -> (i64, i64) {
+    use nix::{
+        sys::resource::{UsageWho, getrusage},
+        sys::time::TimeValLike,
+    };
+    let usage = |who| getrusage(who).expect("BUG: both are known");
+    let (own, children) = (usage(UsageWho::RUSAGE_SELF), usage(UsageWho::RUSAGE_CHILDREN));
+    let cpu = [own.user_time(), own.system_time(), children.user_time(), children.system_time()];
+    (children.minor_page_faults(), cpu.iter().map(TimeValLike::num_microseconds).sum())
 }

@@ -4,13 +4,16 @@
 //! (SCM_RIGHTS), so the slot stays taken until *both* are gone: a worker that goes on with the next task never lets go,
 //! and a slot whose worker died is free when its task executor ends. Waiting is by inotify: a worker that lets go
 //! touches the file after the lock is gone; the end of an orphaned task executor closes it.
+//!
+//! Nobody starves: a worker that waits says so (`wanted`), and the others let go of a slot now and then. One that waits
+//! for several at once takes the turn (`turn`): while it has it, nobody else takes a slot, so that they come together.
 
 use std::{
     fmt,
     mem::MaybeUninit,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{
@@ -27,6 +30,13 @@ const AFTER_CLOSE: [Duration; 3] = [Duration::from_millis(1), Duration::from_mil
 
 /// A wait never trusts events alone (queue overflow, a removed folder).
 const FLOOR: Duration = Duration::from_secs(1);
+
+/// How long a worker goes on with its slots before it lets go of one more for others that wait: a hand-over costs more
+/// than a short task.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How long a turn counts after its holder last tried: one that is stopped must not stop the host.
+const TURN: Duration = Duration::from_secs(3);
 
 /// The slots of the host, as one worker sees them. Cheap to clone.
 #[derive(Clone)]
@@ -52,14 +62,19 @@ struct State {
     gate: OwnedFd,
     /// Locked (shared) by each worker that waits.
     wanted: OwnedFd,
+    /// Locked by a worker that waits for several slots.
+    turn: OwnedFd,
+    has_turn: bool,
     watch: Option<Arc<Watch>>,
     tries: usize,
+    /// When a slot was let go for others.
+    yielded: Option<Instant>,
 }
 
 struct Watch {
     events: AsyncFd<OwnedFd>,
     /// Says to others that somebody waits, as long as this lives.
-    _wants: OwnedFd,
+    wants: OwnedFd,
 }
 
 impl Slots {
@@ -86,6 +101,9 @@ impl Slots {
     pub fn try_acquire(&self, weight: usize) -> Result<Option<SlotGuard>, Error> {
         let mut state = self.inner.state();
         let weight = weight.clamp(1, state.files.len());
+        if !state.may_take() {
+            return Ok(None);
+        }
         let State { files, gate, .. } = &mut *state;
         let held = {
             let _gate = Gate::enter(gate);
@@ -93,29 +111,27 @@ impl Slots {
         }
         .map_err(|e| Error::file("lock a slot in", &self.inner.folder, e))?;
         if held.is_empty() {
+            if weight > 1 {
+                state.take_turn();
+            }
             return Ok(None);
         }
-        (state.watch, state.tries) = (None, 0);
+        state.stop_waiting();
         drop(state);
         Ok(Some(SlotGuard { inner: Arc::clone(&self.inner), held }))
     }
 
-    /// Whether another worker waits for a slot: then a busy worker lets go of its guard when a task has ended, and
-    /// waits in turn, instead of handing the slot to its own next task.
+    /// Whether to let go of a guard whose task has ended, instead of handing it to the next task: another worker waits
+    /// for a slot, and none was let go for a tenth of a second.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a share of time among workers; nothing is decided by it")]
     pub fn contended(&self) -> bool {
-        let state = self.inner.state();
-        if state.watch.is_some() {
-            return false;
+        let mut state = self.inner.state();
+        let contended = state.yielded.is_none_or(|yielded| yielded.elapsed() >= SLICE) && state.is_wanted_by_others();
+        if contended {
+            state.yielded = Some(Instant::now());
         }
-        match rustix::fs::flock(&state.wanted, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => true,
-            Ok(()) => {
-                rustix::fs::flock(&state.wanted, FlockOperation::Unlock).ok();
-                false
-            }
-            Err(_) => false,
-        }
+        contended
     }
 
     /// Answers when [`Slots::try_acquire`] is worth another try (it may still fail). Call it after it said `None`;
@@ -148,8 +164,7 @@ impl Slots {
 
     /// Stops waiting: nothing of ours wants a slot any more.
     pub fn give_up(&self) {
-        let mut state = self.inner.state();
-        (state.watch, state.tries) = (None, 0);
+        self.inner.state().stop_waiting();
     }
 
     /// Opens the files again if the folder was removed (F26). Slots that are held stay with whoever holds them and are
@@ -213,7 +228,57 @@ impl State {
             open(&path).map_err(|e| Error::file("open", path, e))
         };
         let files = (0..count).map(|slot| at(&slot_name(slot)).map(Some)).collect::<Result<_, _>>()?;
-        Ok(Self { files, gate: at("gate")?, wanted: at("wanted")?, watch: None, tries: 0 })
+        let (gate, wanted, turn) = (at("gate")?, at("wanted")?, at("turn")?);
+        Ok(Self { files, gate, wanted, turn, has_turn: false, watch: None, tries: 0, yielded: None })
+    }
+
+    /// Whether nobody else has the turn.
+    fn may_take(&mut self) -> bool {
+        if self.has_turn {
+            return true;
+        }
+        match rustix::fs::flock(&self.turn, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => !is_fresh(&self.turn),
+            _ => {
+                rustix::fs::flock(&self.turn, FlockOperation::Unlock).ok();
+                true
+            }
+        }
+    }
+
+    /// Takes the turn if it can be had, and says that its holder is alive.
+    fn take_turn(&mut self) {
+        self.has_turn =
+            self.has_turn || rustix::fs::flock(&self.turn, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if self.has_turn {
+            touch(&self.turn);
+        }
+    }
+
+    fn stop_waiting(&mut self) {
+        (self.watch, self.tries) = (None, 0);
+        if std::mem::take(&mut self.has_turn) {
+            rustix::fs::flock(&self.turn, FlockOperation::Unlock).ok();
+            touch(&self.turn);
+        }
+    }
+
+    fn is_wanted_by_others(&self) -> bool {
+        // Our own wish would look like another's.
+        if let Some(watch) = &self.watch {
+            rustix::fs::flock(&watch.wants, FlockOperation::Unlock).ok();
+        }
+        let wanted = match rustix::fs::flock(&self.wanted, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                rustix::fs::flock(&self.wanted, FlockOperation::Unlock).ok();
+                false
+            }
+            Err(e) => e == Errno::WOULDBLOCK,
+        };
+        if let Some(watch) = &self.watch {
+            lock_shared(&watch.wants).ok();
+        }
+        wanted
     }
 }
 
@@ -222,17 +287,13 @@ impl Watch {
         let failed = |e: Errno| Error::file("watch", &inner.folder, e);
         let wanted = inner.folder.join("wanted");
         let wants = open(&wanted).map_err(|e| Error::file("open", &wanted, e))?;
-        while let Err(e) = rustix::fs::flock(&wants, FlockOperation::LockShared) {
-            if e != Errno::INTR {
-                return Err(Error::file("lock", &wanted, e));
-            }
-        }
+        lock_shared(&wants).map_err(|e| Error::file("lock", &wanted, e))?;
         let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).map_err(failed)?;
         let mask = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::ONLYDIR;
         inotify::add_watch(&events, &inner.folder, mask).map_err(failed)?;
         let events = readiness::register(events, Interest::READABLE)
             .map_err(|e| Error::system("registering the watch on the slots", e))?;
-        Ok(Self { events, _wants: wants })
+        Ok(Self { events, wants })
     }
 
     /// Waits for a change and takes all there are; whether one of them was a close.
@@ -319,6 +380,25 @@ fn unlock(files: &[Option<OwnedFd>], slots: &[usize]) {
 fn open(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Held exclusively by others only for a moment each.
+fn lock_shared(fd: &OwnedFd) -> rustix::io::Result<()> {
+    loop {
+        match rustix::fs::flock(fd, FlockOperation::LockShared) {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether it was touched within [`TURN`].
+#[expect(clippy::disallowed_methods, reason = "compared with a file's time; a clock that jumps costs fairness only")]
+fn is_fresh(fd: &OwnedFd) -> bool {
+    let Ok(stat) = rustix::fs::fstat(fd) else { return false };
+    let touched = UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+    // Whole seconds: up to one more.
+    SystemTime::now().duration_since(touched).is_ok_and(|age| age < TURN + Duration::from_secs(1))
 }
 
 /// Tells those who wait, after the lock is gone.

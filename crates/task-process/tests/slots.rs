@@ -112,6 +112,41 @@ async fn giving_up_tells_the_others() {
 }
 
 #[tokio::test]
+async fn a_worker_that_waits_itself_still_sees_that_others_wait() {
+    let (_dir, w) = workers(2, 2);
+    let guards = [w[0].try_acquire(1).unwrap().unwrap(), w[0].try_acquire(1).unwrap().unwrap()];
+    assert!(w[0].try_acquire(1).unwrap().is_none());
+    w[0].freed().await.unwrap();
+    assert!(!w[0].contended(), "its own wish");
+    assert!(w[1].try_acquire(1).unwrap().is_none());
+    w[1].freed().await.unwrap();
+    assert!(w[0].contended());
+    assert!(!w[0].contended(), "not all slots at once");
+    drop(guards);
+    assert_eq!(wait_for(&w[1], 1).await.weight(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_several_is_not_starved_by_those_who_want_one() {
+    let (dir, w) = workers(2, 3);
+    let one = w[0].try_acquire(1).unwrap().unwrap();
+    assert!(w[1].try_acquire(2).unwrap().is_none());
+    assert!(w[2].try_acquire(1).unwrap().is_none(), "free, but it is another's turn");
+    drop(one);
+    assert!(w[0].try_acquire(1).unwrap().is_none());
+    let both = wait_for(&w[1], 2).await;
+    drop(both);
+    let one = wait_for(&w[2], 1).await;
+    // One that is stopped while it has the turn does not stop the host.
+    assert!(w[1].try_acquire(2).unwrap().is_none());
+    assert!(w[0].try_acquire(1).unwrap().is_none());
+    let turn = std::fs::File::options().write(true).open(dir.path().join("run/slots/turn")).unwrap();
+    turn.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert!(w[0].try_acquire(1).unwrap().is_some());
+    drop(one);
+}
+
+#[tokio::test]
 async fn f26_a_removed_folder_is_made_again() {
     let (dir, w) = workers(2, 1);
     let held = w[0].try_acquire(2).unwrap().unwrap();
