@@ -63,6 +63,17 @@ proptest! {
     }
 
     #[test]
+    fn so_it_does_with_wide_names_and_little_room(
+        lengths in prop::collection::vec(1usize..7, 1..30),
+        seeds in prop::collection::vec((0usize..1000, 0usize..1000), 0..40),
+        width in 40usize..80,
+    ) {
+        let letter = |i: usize| char::from_u32(0x61 + i as u32).expect("a letter");
+        let names = lengths.iter().enumerate().map(|(i, &length)| format!("{}{}", "語👩‍🔬".repeat(length / 2), letter(i)));
+        check(&random(names.collect(), &seeds), &Options { width, fold: 0, ..Options::default() });
+    }
+
+    #[test]
     fn any_name_in_any_form_stays_within_the_width_and_on_its_line(
         names in prop::collection::vec(any::<String>(), 1..12),
         seeds in prop::collection::vec((0usize..1000, 0usize..1000), 0..12),

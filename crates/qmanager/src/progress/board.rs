@@ -74,8 +74,7 @@ pub(super) struct Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) task: u32,
-    pub(super) before: TaskStatus,
-    pub(super) attempt_before: u32,
+    before: TaskStatus,
 }
 
 #[derive(Debug)]
@@ -123,10 +122,8 @@ impl Board {
     /// Takes in a row; `None` if it is not newer than what was known, or of no task of this job.
     pub(super) fn apply(&mut self, row: &TaskRow) -> Option<Change> {
         let task = self.tasks.get_mut(row.task.index())?;
-        let change = Change { task: row.task.0, before: task.status, attempt_before: task.attempt };
-        if (task.status, task.attempt) == (row.status, row.attempt.0) {
-            return None;
-        }
+        let change = Change { task: row.task.0, before: task.status };
+        let is_new = (task.status, task.attempt) != (row.status, row.attempt.0);
         task.status = row.status;
         task.attempt = row.attempt.0;
         (task.started, task.ended, task.retry_at) = (row.started, row.ended, row.retry_at);
@@ -140,12 +137,18 @@ impl Board {
         }
         line.started = line.started.into_iter().chain(row.started).min();
         line.ended = line.ended.max(row.ended);
+        if !is_new {
+            // Only its times may have become known.
+            return None;
+        }
         if line.active() > 0 {
             self.active.insert(at);
         } else {
             self.active.remove(&at);
         }
         if row.status.is_terminal() && line.done() == line.members {
+            // It may have ended in an earlier round too.
+            self.recent.retain(|&line| line != at);
             self.recent.push_back(at);
             if self.recent.len() > RECENT {
                 self.recent.pop_front();

@@ -142,6 +142,30 @@ fn plain_lines_tell_each_thing_once() {
 }
 
 #[test]
+fn a_new_round_runs_and_ends_again() {
+    let nodes = (0..60).map(|i| Node::new(format!("t{i} x"))).collect();
+    let mut progress = Progress::new(&Graph::new(nodes, []), Options { fold: 0, height: 9, ..options(true) });
+    for (status, attempt) in
+        [(TaskStatus::Failed, 1), (TaskStatus::Waiting, 1), (TaskStatus::Running, 2), (TaskStatus::Succeeded, 2)]
+    {
+        progress.update(&row(7, status, attempt, 0, status.is_terminal().then_some(SECOND)), 0);
+    }
+    let frame = screen(&progress.render(SECOND).expect("a frame"));
+    assert_eq!(frame.matches("t7 x").count(), 1, "{frame}");
+    assert!(frame.contains("✓ t7 x       1.0 s  attempt 2\n"), "{frame}");
+    assert!(frame.contains("1 of 60 tasks"), "{frame}");
+}
+
+#[test]
+fn a_time_that_becomes_known_later_is_shown() {
+    let mut progress = Progress::new(&graph(), options(true));
+    progress.update(&TaskRow { started: None, ..row(0, TaskStatus::Running, 1, 0, None) }, 0);
+    progress.update(&row(0, TaskStatus::Running, 1, SECOND, None), SECOND);
+    let frame = screen(&progress.render(4 * SECOND).expect("a frame"));
+    assert!(frame.contains("● fetch                   3.0 s\n"), "{frame}");
+}
+
+#[test]
 fn what_began_and_ended_between_two_looks_is_one_line() {
     let mut progress = Progress::new(&graph(), options(false));
     progress.update(&row(0, TaskStatus::Running, 1, 0, None), 0);
