@@ -27,7 +27,8 @@ pub(crate) fn fill(text: &str, tree: &mut Tree<'_>, root: NodeId, report: &mut R
         (None, None) => tree.place(root),
     };
     let wrong = if differs.is_some() {
-        Wrong::new("this is read differently by YAML 1.1 and YAML 1.2").help("write the value in double quotes")
+        Wrong::new("two YAML readers see different things here")
+            .help("write the value in double quotes; give each anchor (`&name`) a name of its own")
     } else {
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();

@@ -248,6 +248,7 @@ pub(crate) struct RawParams<'a> {
     pub(crate) image: Opt<Text<'a>>,
     /// Environment variables. Names beginning with QM_ are reserved.
     #[serde(borrow, default)]
+    #[schemars(extend("propertyNames" = {"minLength": 1, "not": {"pattern": "^QM_|="}}))]
     pub(crate) env: Pairs<'a, RawValue<'a>>,
     /// Standard input. Default: nothing.
     #[serde(borrow, default)]
@@ -330,6 +331,7 @@ pub(crate) struct RawJob<'a> {
     pub(crate) workflow: RawWorkflow<'a>,
     /// Environment variables for all tasks; a task's own win.
     #[serde(borrow, default)]
+    #[schemars(extend("propertyNames" = {"minLength": 1, "not": {"pattern": "^QM_|="}}))]
     pub(crate) env: Pairs<'a, RawValue<'a>>,
     /// SRC or SRC:DST: files or folders (SRC relative to this file) that are put into the job files before the start.
     #[serde(borrow, default)]
