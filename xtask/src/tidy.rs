@@ -118,7 +118,7 @@ fn is_test(file: &Path) -> bool {
 fn data(file: &Path) -> bool {
     let fixture = ["tests/workflows", "examples", "bench"].iter().any(|folder| file.starts_with(folder));
     let in_crate =
-        file.iter().any(|part| ["fixtures", "corpus", "snapshots", "golden"].iter().any(|name| part == *name));
+        file.iter().any(|part| ["fixtures", "corpus", "seeds", "snapshots", "golden"].iter().any(|name| part == *name));
     let ours = file.extension().is_some_and(|extension| extension == "rs" || extension == "md");
     let regressions = file.extension().is_some_and(|extension| extension == "proptest-regressions");
     (fixture || in_crate || regressions) && !ours
