@@ -44,11 +44,14 @@ impl Cgroup {
         Ok(launched)
     }
 
-    /// Ends every process inside; whether that was possible.
-    pub(crate) fn kill(&self) -> bool {
+    /// Ends every process inside.
+    pub(crate) fn kill(&self) {
         let this = std::process::id().to_string();
         let members = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        !members.lines().any(|pid| pid == this) && fs::write(self.path.join("cgroup.kill"), "1").is_ok()
+        if !members.lines().any(|pid| pid == this) {
+            // Absent before Linux 5.14: the processes are killed one by one as well.
+            fs::write(self.path.join("cgroup.kill"), "1").ok();
+        }
     }
 
     /// Whether a process is inside.

@@ -119,7 +119,9 @@ impl Ladder {
 
     fn kill(&mut self, prey: &dyn Prey, since: Instant) {
         // All three: a cgroup dies at once, but a task of root may have left it.
-        prey.cgroup().is_some_and(Cgroup::kill);
+        if let Some(cgroup) = prey.cgroup() {
+            cgroup.kill();
+        }
         if let Some(group) = prey.group() {
             kill_process_group(group, Signal::KILL).ok();
         }

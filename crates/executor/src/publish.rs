@@ -73,6 +73,7 @@ impl Publish {
 
     fn open(&mut self) -> Result<&mut File, String> {
         if self.temporary.is_none() {
+            beneath::check_relative(&self.relative)?;
             let parent = self.relative.rsplit_once('/').map_or("", |(parent, _)| parent);
             let made = |folder: &Path| self.hand_over(folder, 0o777);
             let folder = beneath::make_folder(&self.job_files, parent, &made)?;
