@@ -3,11 +3,7 @@
 //! A worker starts it without arguments and writes the request to its standard input, a socket. That path comes first
 //! and does nothing else: it is taken once per task.
 
-use std::{
-    ffi::OsStr,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{ffi::OsStr, io::Write, process::ExitCode};
 
 use executor_shell::ShellExecutor;
 
@@ -38,10 +34,10 @@ fn serve() -> ExitCode {
     let shell = ShellExecutor::new();
     // While it waits for its task; what fails here fails again at the start, and is reported there.
     shell.prepare().ok();
-    task_process::run(&[&shell]).unwrap_or_else(|| say(&mut io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
+    task_process::run(&[&shell]).unwrap_or_else(|| say(std::io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
 }
 
-fn say(to: &mut impl Write, text: &str, code: u8) -> ExitCode {
+fn say(mut to: impl Write, text: &str, code: u8) -> ExitCode {
     // A closed pipe is no failure of ours.
     to.write_all(text.as_bytes()).ok();
     ExitCode::from(code)
