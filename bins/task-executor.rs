@@ -3,7 +3,7 @@
 //! A worker starts it without arguments and writes the request to its standard input, a socket. That path comes first
 //! and does nothing else: it is taken once per task.
 
-use std::{ffi::OsStr, io::Write, process::ExitCode};
+use std::{ffi::OsStr, io, process::ExitCode};
 
 use executor_shell::ShellExecutor;
 
@@ -16,28 +16,23 @@ To run a workflow: qmanager run FILE.
 ";
 
 fn main() -> ExitCode {
+    let shell = ShellExecutor::new();
     match std::env::args_os().nth(1).as_deref().map(OsStr::as_encoded_bytes) {
-        None => serve(),
-        Some(b"--version" | b"-V") => {
-            say(&mut io::stdout(), &format!("task-executor {}\n", env!("CARGO_PKG_VERSION")), 0)
-        }
-        Some(b"run") => {
-            let shell = ShellExecutor::new();
-            task_process::debug::run(&[&shell], std::env::args_os().skip(2))
-        }
-        Some(b"--help" | b"-h") => say(&mut io::stdout(), EXPLANATION, 0),
-        Some(_) => say(&mut io::stderr(), EXPLANATION, task_process::exit::EXPLAINED),
+        None => serve(&shell),
+        Some(b"run") => task_process::debug::run(&[&shell], std::env::args_os().skip(2)),
+        Some(b"--version" | b"-V") => say(io::stdout(), concat!("task-executor ", env!("CARGO_PKG_VERSION"), "\n"), 0),
+        Some(b"--help" | b"-h") => say(io::stdout(), EXPLANATION, 0),
+        Some(_) => say(io::stderr(), EXPLANATION, task_process::exit::EXPLAINED),
     }
 }
 
-fn serve() -> ExitCode {
-    let shell = ShellExecutor::new();
+fn serve(shell: &ShellExecutor) -> ExitCode {
     // While it waits for its task; what fails here fails again at the start, and is reported there.
     shell.prepare().ok();
-    task_process::run(&[&shell]).unwrap_or_else(|| say(std::io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
+    task_process::run(&[shell]).unwrap_or_else(|| say(io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
 }
 
-fn say(mut to: impl Write, text: &str, code: u8) -> ExitCode {
+fn say(mut to: impl io::Write, text: &str, code: u8) -> ExitCode {
     // A closed pipe is no failure of ours.
     to.write_all(text.as_bytes()).ok();
     ExitCode::from(code)
