@@ -101,11 +101,13 @@ impl<'a> Pass<'a, '_> {
         if self.tree.len() > self.limits.values() {
             return Err((place, too_many(self.limits)));
         }
-        let mut json = serde_json::Deserializer::from_str(slice);
         let broken = |error: serde_json::Error| (place, Wrong::new(format!("not valid JSON: {error}")));
+        // The decoder keeps a buffer as long as the nesting is deep: it is gone before the next level is read.
+        let decoder = || serde_json::Deserializer::from_str(slice);
         if is_map {
             let node = self.tree.open(place, Kind::Map(Vec::new()));
-            for (key, value) in json.deserialize_map(Entries).map_err(broken)? {
+            let entries = decoder().deserialize_map(Entries).map_err(broken)?;
+            for (key, value) in entries {
                 let place = self.cursor.place(key.get());
                 let key = self.scalar(key.get(), place)?;
                 let value = self.value(value, level + 1)?;
@@ -115,7 +117,8 @@ impl<'a> Pass<'a, '_> {
             return Ok(node);
         }
         let node = self.tree.open(place, Kind::List(Vec::new()));
-        for item in json.deserialize_seq(Items).map_err(broken)? {
+        let items = decoder().deserialize_seq(Items).map_err(broken)?;
+        for item in items {
             let item = self.value(item, level + 1)?;
             self.tree.put(node, None, item);
         }
