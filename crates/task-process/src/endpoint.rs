@@ -63,6 +63,10 @@ impl RunDir {
         if !self.path.is_absolute() {
             return Err(self.refuse("is not an absolute path", "give an absolute one"));
         }
+        // libzmq takes an address as text.
+        if self.path.to_str().is_none_or(|path| path.contains('\0')) {
+            return Err(self.refuse("is not valid UTF-8", "choose another folder"));
+        }
         file::create_dirs(&self.path)?;
         self.check()
     }
@@ -149,5 +153,7 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
         assert!(RunDir::open(dir.path().join("link")).is_err());
         assert!(matches!(RunDir::open("run"), Err(Error::RunDir { .. })));
+        let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/tmp/\xff");
+        assert!(matches!(RunDir::open(bytes), Err(Error::RunDir { .. })));
     }
 }
