@@ -1,6 +1,7 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
 mod crash;
+mod cli;
 mod docs;
 mod elf;
 mod examples;

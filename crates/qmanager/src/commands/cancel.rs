@@ -22,7 +22,7 @@ struct View<'a> {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&args.jobs)?;
     let jobs = chosen(context, &*queue, args).await?;
     let how = if args.now { CancelHow::Now } else { CancelHow::Cancel };
     let mut refused = false;

@@ -115,8 +115,11 @@ impl Context {
         }
     }
 
-    /// The queue's database for a verb that needs a job in it.
-    pub(crate) fn queue_with_jobs(&self) -> Result<Arc<dyn JobQueue>, Error> {
+    /// The queue's database for a verb that needs these jobs of it. A selector that can name nothing is told first.
+    pub(crate) fn queue_with<S: AsRef<str>>(&self, selectors: &[S]) -> Result<Arc<dyn JobQueue>, Error> {
+        for selector in selectors {
+            selector.as_ref().parse::<JobSelector>()?;
+        }
         let url = self.config()?.db_url().to_owned();
         self.queue_if_any()?.ok_or_else(|| {
             Error::not_found(format!("there is no job: {} does not exist", safe(&url)))

@@ -36,7 +36,6 @@ struct DifferenceView {
 }
 
 pub(super) async fn run(context: &Context, args: &FilesArgs) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
     let selector = match &args.verb {
         FilesVerb::Ls { job, .. }
         | FilesVerb::Get { job, .. }
@@ -44,6 +43,7 @@ pub(super) async fn run(context: &Context, args: &FilesArgs) -> Result<Exit, Err
         | FilesVerb::Rm { job, .. }
         | FilesVerb::Diff { job, .. } => job,
     };
+    let queue = context.queue_with(&[selector])?;
     let job = context.job(&*queue, selector).await?;
     let store = store(context)?;
     let area = area(&*queue, &job).await?;

@@ -52,7 +52,7 @@ async fn read(context: &Context, args: &GraphArgs) -> Result<(Workflow, Graph), 
         let graph = Graph::of(&source.workflow);
         return Ok((source.workflow, graph));
     }
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[&args.what])?;
     let job = context.job(&*queue, &args.what).await?;
     let (workflow, _) = context.definition(&*queue, &job).await?;
     let rows = queue.tasks(job.id).await?;

@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &RequestArgs) -> Result<Exit, E
 }
 
 async fn of_job(context: &Context, selector: &str) -> Result<Subject, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[selector])?;
     let row = context.job(&*queue, selector).await?;
     let (workflow, settings) = context.definition(&*queue, &row).await?;
     Ok(Subject { id: row.id, queue: row.queue.clone(), workflow, settings, row: Some(row) })
@@ -74,7 +74,7 @@ async fn attempt(context: &Context, args: &RequestArgs, subject: &Subject, task:
         return Ok(Attempt(attempt));
     }
     let Some(row) = &subject.row else { return Ok(Attempt(1)) };
-    let rows = context.queue_with_jobs()?.tasks(row.id).await?;
+    let rows = context.queue_with::<&str>(&[])?.tasks(row.id).await?;
     Ok(Attempt(rows.iter().find(|row| row.task == task).map_or(1, |row| row.attempt.0 + 1)))
 }
 

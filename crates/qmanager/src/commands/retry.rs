@@ -43,7 +43,7 @@ struct Plan {
 }
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[&args.job])?;
     let job = context.job(&*queue, &args.job).await?;
     if !job.status.is_terminal() {
         return Err(Error::refused(format!(

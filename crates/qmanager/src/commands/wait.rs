@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, Error> {
     let timeout = args.timeout.as_deref().map(|text| pairs::duration("--timeout", text)).transpose()?;
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&args.jobs)?;
     let mut jobs: Vec<JobId> = Vec::new();
     for selector in &args.jobs {
         let job = context.job(&*queue, selector).await?;

@@ -46,7 +46,7 @@ struct View<'a> {
 }
 
 pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[&args.job])?;
     let row = context.job(&*queue, &args.job).await?;
     let (workflow, settings) = context.definition(&*queue, &row).await?;
     let rows = queue.tasks(row.id).await?;

@@ -67,7 +67,7 @@ impl Job {
 }
 
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[&args.job])?;
     let row = context.job(&*queue, &args.job).await?;
     let job = Job::of(context, &*queue, row).await?;
     let rows = queue.tasks(job.row.id).await?;

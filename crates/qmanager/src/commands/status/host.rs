@@ -17,8 +17,6 @@ struct View<'a> {
     v: u16,
     /// `null`: no daemon serves this state-dir.
     daemon: Option<DaemonView<'a>>,
-    /// Those of the daemon.
-    workers: Vec<WorkerView<'a>>,
     queues: &'a [QueueRow],
     /// Jobs under way, wherever their workers are.
     running: Vec<JobView<'a>>,
@@ -31,6 +29,7 @@ struct DaemonView<'a> {
     host: &'a str,
     since: String,
     degraded: Option<&'a str>,
+    workers: Vec<WorkerView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -59,30 +58,34 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
         None => (Vec::new(), Vec::new()),
     };
     if context.out.json {
-        let daemon = state.as_ref().map(|state| DaemonView {
-            pid: state.process.pid,
-            version: &state.version,
-            host: &state.host,
-            since: crate::output::rfc3339(micros(state.since)),
-            degraded: state.degraded.as_deref(),
-        });
-        let workers = state.iter().flat_map(|state| &state.workers).map(|worker| WorkerView {
-            slot: &worker.slot,
-            queue: &worker.queue,
-            executor: worker.executor,
-            pid: worker.pid,
-            job: job_of(worker, &running).map(|job| job.id),
-            degraded: worker.degraded.as_deref(),
-            restarts: worker.restarts,
-        });
-        let workers = workers.collect();
+        let daemon = state.as_ref().map(|state| daemon_view(state, &running));
         let running = running.iter().map(JobView::new).collect();
-        context.out.object(&View { v: JSON_VERSION, daemon, workers, queues: &queues, running })?;
+        context.out.object(&View { v: JSON_VERSION, daemon, queues: &queues, running })?;
         return Ok(Exit::Done);
     }
     show_daemon(context, state.as_ref(), &running)?;
     show_queues(context, &queues)?;
     Ok(Exit::Done)
+}
+
+fn daemon_view<'a>(state: &'a ManagerState, running: &[JobRow]) -> DaemonView<'a> {
+    let worker = |worker: &'a WorkerState| WorkerView {
+        slot: &worker.slot,
+        queue: &worker.queue,
+        executor: worker.executor,
+        pid: worker.pid,
+        job: job_of(worker, running).map(|job| job.id),
+        degraded: worker.degraded.as_deref(),
+        restarts: worker.restarts,
+    };
+    DaemonView {
+        pid: state.process.pid,
+        version: &state.version,
+        host: &state.host,
+        since: crate::output::rfc3339(micros(state.since)),
+        degraded: state.degraded.as_deref(),
+        workers: state.workers.iter().map(worker).collect(),
+    }
 }
 
 fn show_daemon(context: &Context, state: Option<&ManagerState>, running: &[JobRow]) -> Result<(), Error> {

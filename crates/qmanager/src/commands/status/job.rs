@@ -28,7 +28,7 @@ struct View<'a> {
 }
 
 pub(super) async fn run(context: &Context, args: &StatusArgs, selector: &str) -> Result<Exit, Error> {
-    let queue = context.queue_with_jobs()?;
+    let queue = context.queue_with(&[selector])?;
     let job = context.job(&*queue, selector).await?;
     if args.follow {
         return follow(context, args, &queue, job).await;
