@@ -47,6 +47,9 @@ pub(crate) fn not_executable(name: &str, file: &Path) -> Outcome {
 pub(crate) fn launch_failed(error: &io::Error, name: &str, program: &Path, spec: &TaskSpec) -> Outcome {
     use io::ErrorKind as K;
     let cannot = |code, why: &str| Outcome::new(Ending::StartFailed { code }, format!("cannot run {name:?}: {why}"));
+    if spec.run_as.is_some() && error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) {
+        return invalid(format!("cannot run {name:?} as another user (`run_as`): only root may do that"));
+    }
     match error.kind() {
         K::NotFound if program.exists() => {
             cannot(126, "the file is there, but the interpreter that its first line (or its ELF header) names is not")
@@ -70,9 +73,6 @@ pub(crate) fn launch_failed(error: &io::Error, name: &str, program: &Path, spec:
             }
             Some(rustix::io::Errno::LOOP) => cannot(126, "its links lead in circles"),
             Some(rustix::io::Errno::NAMETOOLONG) => cannot(127, "its name is too long"),
-            Some(rustix::io::Errno::PERM) if spec.run_as.is_some() => {
-                invalid(format!("cannot run {name:?} as another user (`run_as`): only root may do that"))
-            }
             _ => lost(format!("cannot start {name:?}: {}", words(error))),
         },
     }

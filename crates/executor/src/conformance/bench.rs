@@ -318,7 +318,7 @@ impl Running {
 /// Waits until something holds.
 ///
 /// # Errors
-/// It does not within [`PATIENCE`].
+/// It does not within half a minute.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Failed> {
     let deadline = now() + PATIENCE;
     while !holds() {

@@ -8,7 +8,7 @@ use super::{
     bench::runs,
     tree::{all_dead, escaped, escaping},
 };
-use crate::{Ending, Handle, Shutdown};
+use crate::{Ending, Handle, ShellHandle, Shutdown};
 
 pub(super) const CASES: &[(&str, Case)] = &[
     ("f02_executor_killed_task_is_found_and_ended", found_and_ended),
@@ -36,6 +36,7 @@ fn escaped_are_ended(bench: &Bench) -> Result<(), Failed> {
     let mut running = bench.launch(&spec)?;
     running.says("escaped")?;
     let handle = running.handle()?;
+    let Handle::Shell(ShellHandle { cgroup, .. }) = &handle;
     running.kill_executor()?;
     bench.stop(&spec, &handle, Shutdown::Twice)?;
     assert!(!bench.describe(&spec, &handle)?);
@@ -43,7 +44,7 @@ fn escaped_are_ended(bench: &Bench) -> Result<(), Failed> {
         return Ok(());
     }
     // The last one has cleared its environment, left the session and the folder: only a cgroup holds it.
-    if spec.cgroup {
+    if cgroup.is_some() {
         return all_dead(bench);
     }
     let pids = escaped(bench)?;
