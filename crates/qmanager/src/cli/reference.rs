@@ -19,7 +19,7 @@ pub fn reference() -> String {
     );
     out.push_str("## Options of every verb\n\n");
     options(&mut out, root.get_arguments().filter(|arg| arg.is_global_set()));
-    for verb in root.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in root.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         command(&mut out, verb, 2);
     }
     out.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");

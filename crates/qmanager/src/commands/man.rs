@@ -37,7 +37,10 @@ pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, Error> {
 
 fn pages(root: &Command) -> impl Iterator<Item = &Command> {
     let inner = root.get_subcommands().flat_map(Command::get_subcommands);
-    std::iter::once(root).chain(root.get_subcommands()).chain(inner).filter(|command| command.get_name() != "help")
+    std::iter::once(root)
+        .chain(root.get_subcommands())
+        .chain(inner)
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
 fn name(command: &Command) -> String {
