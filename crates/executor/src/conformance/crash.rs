@@ -65,6 +65,10 @@ fn ends_by_itself(bench: &Bench) -> Result<(), Failed> {
     std::fs::write(bench.files().join("go"), "")?;
     super::until("the task has ended", || !bench.describe(&spec, &handle).unwrap_or(true))?;
     assert_eq!(std::fs::read_to_string(bench.files().join("result"))?, "done");
+    // As a worker does after every lost executor: takes away what is no process.
+    bench.stop(&spec, &handle, Shutdown::Once)?;
+    let Handle::Shell(ShellHandle { cgroup, .. }) = &handle;
+    assert!(cgroup.as_ref().is_none_or(|path| !path.exists()), "{cgroup:?} is left");
     Ok(())
 }
 
