@@ -189,16 +189,21 @@ impl Bench {
 
     /// No process of any of this case's tasks is left on this host.
     pub(super) fn nothing_left(&self) -> Result<(), Failed> {
+        match self.left().first() {
+            Some(pid) if self.abilities().local_processes => Err(format!("process {pid} is left").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn left(&self) -> Vec<i32> {
         let marker = self.marker();
         let marked = |pid: &i32| {
             let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environ.split(|&byte| byte == 0).any(|entry| entry == marker.as_bytes())
         };
-        let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        match pids.filter(|pid| runs(*pid)).find(marked) {
-            Some(pid) if self.abilities().local_processes => Err(format!("process {pid} is left").into()),
-            _ => Ok(()),
-        }
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| runs(*pid)).filter(marked).collect()
     }
 
     fn marker(&self) -> String {
@@ -226,6 +231,15 @@ impl Bench {
         stdin.write_all(&serde_json::to_vec(&order)?)?;
         drop(stdin);
         Ok(Running { executor, folder, since })
+    }
+}
+
+impl Drop for Bench {
+    /// A case that fails leaves nothing behind either.
+    fn drop(&mut self) {
+        for pid in self.left().into_iter().filter_map(Pid::from_raw) {
+            kill_process(pid, Signal::KILL).ok();
+        }
     }
 }
 
