@@ -353,7 +353,7 @@ fn pause() {
 
 /// `status --json` of a host lists its workers.
 fn has_worker(status: &serde_json::Value) -> bool {
-    status["workers"].as_array().is_some_and(|workers| !workers.is_empty())
+    status["daemon"]["workers"].as_array().is_some_and(|workers| !workers.is_empty())
 }
 
 fn lossy(path: &Path) -> String {

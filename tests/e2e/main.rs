@@ -1,11 +1,12 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
-mod crash;
 mod cli;
+mod crash;
 mod docs;
 mod elf;
 mod examples;
 mod guard;
 mod harness;
 mod task_executor;
+mod warm;
 mod witness;

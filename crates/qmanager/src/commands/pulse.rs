@@ -1,7 +1,8 @@
 //! Waiting for changes in the queue without asking it all the time.
 //!
 //! Every commit to an embedded database writes to `<db>-wal`: a watch on its folder tells of it at once. That is a hint
-//! only; a poll stays on. Short waits react at once, long ones ask at most five times a second.
+//! only, and it comes early: readers see the commit once it is synced and in the index, which no watch tells of. So a
+//! few more looks follow, and a poll stays on. Short waits react at once, long ones ask at most five times a second.
 
 use std::{mem::MaybeUninit, os::fd::OwnedFd, path::Path, time::Duration};
 
@@ -12,6 +13,9 @@ use tokio::{io::unix::AsyncFd, time::Instant};
 const POLL: Duration = Duration::from_secs(1);
 /// The longest time between a change and a look.
 const LAG: Duration = Duration::from_millis(200);
+/// After a write: the first further look, and when the looks have become so rare that the poll does.
+const AFTER: Duration = Duration::from_millis(1);
+const AFTER_LAST: Duration = Duration::from_millis(300);
 
 /// Tells when to look again.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Pulse {
     name: Vec<u8>,
     began: Instant,
     looked: Instant,
+    /// After a write: how long until the next look.
+    after: Option<Duration>,
 }
 
 impl Pulse {
@@ -28,19 +34,23 @@ impl Pulse {
         let name = database.and_then(Path::file_name).map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
         let watch = database.and_then(Path::parent).and_then(|folder| watch(folder).ok());
         let now = now();
-        Self { watch, name, began: now, looked: now }
+        Self { watch, name, began: now, looked: now, after: None }
     }
 
     /// Answers when something may have changed, or at `until`, or after a second.
     pub(super) async fn next(&mut self, until: Option<Instant>) {
-        let end = self.looked + POLL;
+        let end = self.looked + self.after.unwrap_or(POLL);
         let end = until.map_or(end, |until| until.min(end));
         // The longer it took so far, the less a few milliseconds matter.
         let lag = (self.looked - self.began) / 20;
         let not_before = self.looked + lag.min(LAG);
         tokio::select! {
-            () = async { tokio::time::sleep_until(not_before.min(end)).await; self.changed().await } => {}
-            () = tokio::time::sleep_until(end) => {}
+            () = async { tokio::time::sleep_until(not_before.min(end)).await; self.changed().await } => {
+                self.after = Some(AFTER.max(lag.min(LAG)));
+            }
+            () = tokio::time::sleep_until(end) => {
+                self.after = self.after.map(|after| after * 3).filter(|after| *after < AFTER_LAST);
+            }
         }
         self.looked = now();
     }

@@ -108,7 +108,7 @@ impl Worker {
         match spare.send(&request, &fds).await {
             Ok(running) => {
                 drop(fds);
-                self.watch(task, attempt, &running);
+                self.watch(run.job.id, task, attempt, &running);
                 live.process = Some(running);
                 let now = run.now();
                 let (task, attempt) = (task.into(), attempt.into());

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
-use workflow_model::{Attempt, QueueName, TaskIx};
+use workflow_model::{Attempt, JobId, QueueName, TaskIx};
 
 use super::{
     Error, Registry,
@@ -273,8 +273,8 @@ impl Worker {
     }
 
     /// Looks at an attempt whose task executor has ended without our watching.
-    pub(super) fn watch_ended(&mut self, task: TaskIx, attempt: Attempt) {
-        self.watchers.spawn(async move { Happened::Exited(task, attempt) });
+    pub(super) fn watch_ended(&mut self, job: JobId, task: TaskIx, attempt: Attempt) {
+        self.watchers.spawn(async move { Happened::Exited(job, task, attempt) });
     }
 
     /// An order that came while something else was waited for.

@@ -96,7 +96,7 @@ fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
     match adopted {
         Ok(Some(running)) => {
             tracing::info!(job = %run.job.id, %task, pid, "adopted a task executor");
-            worker.watch(task, attempt, &running);
+            worker.watch(run.job.id, task, attempt, &running);
             if let Some(live) = run.live.get_mut(&task) {
                 live.process = Some(running);
             }
@@ -105,14 +105,14 @@ fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
         }
         // It ended between the look at its report and now, or long ago: as if it had been watched (report, else the
         // tree is ended and the attempt lost).
-        Ok(None) if here && id.boot_id == task_process::boot_id() => worker.watch_ended(task, attempt),
+        Ok(None) if here && id.boot_id == task_process::boot_id() => worker.watch_ended(run.job.id, task, attempt),
         Ok(None) => {
             let message = "the host that ran it was restarted, or is not this one".to_owned();
             run.lost(task, Cause::LostWorker, message, now);
         }
         Err(error) => {
             tracing::warn!(%task, error = chain(&error), "cannot adopt a task executor");
-            worker.watch_ended(task, attempt);
+            worker.watch_ended(run.job.id, task, attempt);
         }
     }
 }

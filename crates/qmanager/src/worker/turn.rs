@@ -7,7 +7,7 @@ use executor::{Handle, ShellHandle, Shutdown};
 use job_queue::TaskRow;
 use task_process::{Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
-use workflow_model::{Attempt, ExecutorKind, JobStatus, TaskIx};
+use workflow_model::{Attempt, ExecutorKind, JobId, JobStatus, TaskIx};
 
 use super::{Error, launch::chain, process::Worker, run::Run};
 use crate::link::{Order, StopHow, Word};
@@ -23,13 +23,14 @@ pub(super) enum Left {
     HandedOver,
 }
 
-/// What is noticed beside reports and orders.
+/// What is noticed beside reports and orders. It names the job, since a task executor that has reported may end when
+/// the worker is at the next one, whose tasks and attempts have the same numbers.
 #[derive(Debug)]
 pub(super) enum Happened {
     /// A task executor ended.
-    Exited(TaskIx, Attempt),
+    Exited(JobId, TaskIx, Attempt),
     /// The tree of a lost task executor is dead, or could not be ended.
-    TreeEnded(TaskIx, Attempt, Result<(), String>),
+    TreeEnded(JobId, TaskIx, Attempt, Result<(), String>),
 }
 
 #[derive(Debug)]
@@ -137,8 +138,9 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
     let now = run.now();
     match event {
         Event::Report(report) => run.reported(&report, now),
-        Event::Happened(Happened::Exited(task, attempt)) => exited(worker, run, task, attempt),
-        Event::Happened(Happened::TreeEnded(task, attempt, result)) => tree_ended(run, task, attempt, result),
+        Event::Happened(Happened::Exited(job, ..) | Happened::TreeEnded(job, ..)) if job != run.job.id => {}
+        Event::Happened(Happened::Exited(_, task, attempt)) => exited(worker, run, task, attempt),
+        Event::Happened(Happened::TreeEnded(_, task, attempt, result)) => tree_ended(run, task, attempt, result),
         Event::Order(None) => return Err(Error::ManagerGone),
         Event::Order(Some(Order::Claim { .. } | Order::Setup(_))) => {}
         Event::Order(Some(Order::Cancel { job, epoch, how })) => {
@@ -184,13 +186,13 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt) {
     let Some(handle) = handle else {
         return tree_ended(run, task, attempt, Ok(()));
     };
-    let (executor, job_files) = (std::sync::Arc::clone(&worker.executor), run.job_files());
+    let (executor, job_files, job) = (std::sync::Arc::clone(&worker.executor), run.job_files(), run.job.id);
     worker.watchers.spawn(async move {
         // Blocks (design: shell's futures block in poll), so not in the worker's own thread.
         let runtime = tokio::runtime::Handle::current();
         let stopped =
             tokio::task::spawn_blocking(move || runtime.block_on(executor.stop(&handle, Shutdown::Twice, &job_files)));
-        Happened::TreeEnded(task, attempt, stopped.await.unwrap_or_else(|error| Err(error.to_string())))
+        Happened::TreeEnded(job, task, attempt, stopped.await.unwrap_or_else(|error| Err(error.to_string())))
     });
 }
 
@@ -278,11 +280,11 @@ impl Worker {
     }
 
     /// Watches a task executor; its end comes as [`Happened::Exited`].
-    pub(super) fn watch(&mut self, task: TaskIx, attempt: Attempt, running: &Running) {
+    pub(super) fn watch(&mut self, job: JobId, task: TaskIx, attempt: Attempt, running: &Running) {
         let exited = running.exited();
         self.watchers.spawn(async move {
             exited.await;
-            Happened::Exited(task, attempt)
+            Happened::Exited(job, task, attempt)
         });
     }
 }
