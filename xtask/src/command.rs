@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs::File,
     io::{BufRead as _, BufReader},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -84,6 +85,14 @@ impl Cmd {
     pub(crate) fn without_stdin(mut self) -> Self {
         self.inner.stdin(Stdio::null());
         self
+    }
+
+    /// Standard input is a socket whose other end is closed: what a task executor sees when its worker has gone.
+    pub(crate) fn stdin_of_a_closed_socket(mut self) -> Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        drop(ours);
+        self.inner.stdin(OwnedFd::from(theirs));
+        Ok(self)
     }
 
     /// Throws standard output away and keeps standard error in a file.

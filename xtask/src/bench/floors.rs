@@ -62,7 +62,7 @@ impl Floors {
         if report {
             cmd = cmd.env("REPORT", self.folder.join("report.sock"));
         }
-        let text = cmd.arg("posix_spawn").args(argv).without_stdin().read()?;
+        let text = cmd.arg("posix_spawn").args(argv).stdin_of_a_closed_socket()?.read()?;
         serde_json::from_str(&text).with_context(|| format!("what spawnfloor says: {text}"))
     }
 
