@@ -83,7 +83,8 @@ fn sweep_plots_every_point() {
 #[test]
 fn cleanup_fails_reports_and_cleans_up() {
     let host = Host::new();
-    run(&host, "cleanup", "workflow.yaml").expect(1);
+    let done = run(&host, "cleanup", "workflow.yaml").expect(1);
+    assert!(done.stderr.contains("line 6: `six` is no number"), "the summary shows why\n{done:?}");
     let logs = host.qmanager(["logs", "@last", "add"]).success();
     assert!(logs.stdout.contains("line 6: `six` is no number"), "{logs:?}");
     let out = host.dir().join("cleanup/out");

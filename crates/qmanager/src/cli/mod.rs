@@ -1,6 +1,11 @@
 //! What may be typed: clap structs only, texts as typed. `commands` resolves them.
 //!
 //! The help, the manual pages, the completions and `docs/cli-reference.md` are made from these structs.
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "comments on arguments are the help texts, as people read them: `[default: x]` and `<file>` are no markup"
+)]
 
 mod change;
 mod check;
