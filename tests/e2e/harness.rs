@@ -87,6 +87,11 @@ impl Host {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// Where its sockets, locks and leases are.
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.state_dir().join("run")
+    }
+
     /// A command with this host's environment, not yet started. No standard input unless the caller gives one.
     pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, program: &str, args: I) -> Command {
         #[expect(clippy::disallowed_methods, reason = "black-box tests start the programs under test")]
@@ -165,7 +170,8 @@ impl Host {
         pids.filter(|pid| *pid != own).filter(ours).map(shown).collect()
     }
 
-    /// Waits until no process of this host is left, then looks for sockets and temporary files in the state folder.
+    /// Waits until no process of this host is left, then looks for what only a running host may have: anything in the
+    /// run-dir, reports and temporary folders of jobs.
     pub(crate) fn assert_nothing_left(&self) {
         until("all processes of the test have ended", || self.processes().is_empty());
         let mut left = Vec::new();
@@ -175,7 +181,28 @@ impl Host {
                 left.push(path.to_path_buf());
             }
         });
+        walk(&self.run_dir(), &mut |path| left.push(path.to_path_buf()));
+        walk(&self.state_dir().join("jobs"), &mut |path| {
+            if path.ends_with("reports") || path.ends_with("tmp") {
+                left.push(path.to_path_buf());
+            }
+        });
         assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    /// Processes whose title begins like this, e.g. `qworker: `.
+    pub(crate) fn titled(&self, title: &str) -> Vec<i32> {
+        self.processes().into_iter().filter(|(_, line)| line.starts_with(title)).map(|(pid, _)| pid).collect()
+    }
+
+    /// Ends a process that may have ended by itself.
+    pub(crate) fn kill(&self, pid: i32) {
+        let _gone = rustix::process::kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL);
+    }
+
+    /// What `status JOB --tasks --json` says.
+    pub(crate) fn job(&self, job: &str) -> serde_json::Value {
+        self.qmanager(["status", job, "--tasks", "--json"]).success().json().remove(0)
     }
 }
 

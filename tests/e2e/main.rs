@@ -7,6 +7,7 @@ mod elf;
 mod examples;
 mod guard;
 mod harness;
+mod signals;
 mod task_executor;
 mod warm;
 mod witness;

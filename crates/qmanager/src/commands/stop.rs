@@ -28,7 +28,10 @@ pub(super) async fn run(context: &Context, args: &StopArgs) -> Result<Exit, Erro
         context.out.note("no daemon runs here");
         return Ok(Exit::Done);
     };
-    request.write(&layout).map_err(|e| Error::io("cannot leave the request in the run-dir", e))?;
+    // A signal alone means just that; so a plain stop works on a full disk and without a run-dir.
+    if request.how != StopHow::Release {
+        request.write(&layout).map_err(|e| Error::io("cannot leave the request in the run-dir", e))?;
+    }
     rustix::process::pidfd_send_signal(&process, Signal::TERM)
         .map_err(|e| Error::io(format!("cannot tell process {}", state.process.pid), e.into()))?;
     let busy = state.workers.iter().filter(|worker| worker.job.is_some()).count();

@@ -16,6 +16,25 @@ pub(super) struct ManagerLock {
     path: PathBuf,
 }
 
+/// One daemon per state-dir: an flock on the folder itself, which nobody can remove from under a daemon without noticing.
+#[derive(Debug)]
+pub(super) struct StateDirLock {
+    _held: Option<File>,
+}
+
+impl StateDirLock {
+    /// Takes the lock; `None` if another process has it. File systems that lock no folders (NFS) are trusted to the
+    /// lock in the run-dir alone.
+    pub(super) fn acquire(folder: &Path) -> Option<Self> {
+        let Ok(file) = File::open(folder) else { return Some(Self { _held: None }) };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => None,
+            Err(_) => Some(Self { _held: None }),
+            Ok(()) => Some(Self { _held: Some(file) }),
+        }
+    }
+}
+
 impl ManagerLock {
     /// Takes the lock; `None` if another process has it.
     pub(super) fn acquire(path: &Path) -> io::Result<Option<Self>> {
@@ -46,6 +65,21 @@ impl Drop for ManagerLock {
     fn drop(&mut self) {
         if self.is_in_place() {
             drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Removes the locks and sockets of places whose worker is gone, in a run-dir that no manager serves any more: ours, and
+/// those that an earlier manager with more workers had.
+pub(super) fn sweep(run_dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(run_dir) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_place = path.extension().is_some_and(|extension| extension == "lock")
+            && path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().last().is_some_and(u8::is_ascii_digit));
+        if is_place && let Ok(Some(lock)) = ManagerLock::acquire(&path) {
+            // A worker that was killed leaves its socket.
+            drop(std::fs::remove_file(path.with_extension("ipc")));
+            drop(lock);
         }
     }
 }

@@ -17,6 +17,7 @@ mod options;
 mod serve;
 mod serving;
 mod state;
+mod stopping;
 mod workers;
 
 pub use error::Error;

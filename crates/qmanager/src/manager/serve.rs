@@ -13,7 +13,7 @@ use workflow_model::{JobId, JobStatus};
 
 use super::{
     Error, ManagerState, Options, WorkerState,
-    lock::ManagerLock,
+    lock::{self, ManagerLock, StateDirLock},
     notify::notify,
     serving::{Event, Serving},
     workers::{Doing, Heard, Place},
@@ -61,6 +61,8 @@ pub enum Ended {
 pub struct Manager {
     pub(super) options: Options,
     pub(super) lock: ManagerLock,
+    /// A daemon's second lock, which outlives the run-dir: removing that lets no other daemon in.
+    _state_dir: Option<StateDirLock>,
     pub(super) host: String,
     process: ProcessId,
     since: u64,
@@ -79,12 +81,18 @@ impl Manager {
     pub fn start(options: Options, rows: bool) -> Result<Self, Error> {
         let layout = options.layout.clone();
         layout.create().map_err(Error::io("make the run-dir"))?;
+        let running = || Error::Running {
+            pid: ManagerState::read(&layout).map(|state| state.process.pid),
+            run_dir: layout.run_dir().to_path_buf(),
+        };
         let lock = ManagerLock::acquire(&layout.manager_lock())
             .map_err(Error::io(format!("lock {}", layout.manager_lock().display())))?
-            .ok_or_else(|| Error::Running {
-                pid: ManagerState::read(&layout).map(|state| state.process.pid),
-                run_dir: layout.run_dir().to_path_buf(),
-            })?;
+            .ok_or_else(running)?;
+        // Foreground runs share the state-dir with a daemon and with each other.
+        let state_dir = match rows {
+            true => None,
+            false => Some(StateDirLock::acquire(layout.state_dir()).ok_or_else(running)?),
+        };
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [term, int, hup] = kinds.map(|kind| signal(kind).map(|stream| (kind.as_raw_value(), stream)));
         let wrong = || Error::io("listen for signals");
@@ -107,7 +115,19 @@ impl Manager {
         }
         let process = task_process::current().map_err(Error::io("read /proc"))?;
         let since = unix_now();
-        Ok(Self { options, lock, host, process, since, places, rows, heard_sender, heard, signals })
+        Ok(Self {
+            options,
+            lock,
+            _state_dir: state_dir,
+            host,
+            process,
+            since,
+            places,
+            rows,
+            heard_sender,
+            heard,
+            signals,
+        })
     }
 
     /// Serves a queue until told to stop, or until the watched job has ended. When it answers, the workers are gone
@@ -182,7 +202,7 @@ impl Manager {
             executor: self.options.pools[place.pool].executor,
             pid: place.pid,
             job: if let Doing::Job(job, _) = place.doing { Some(job) } else { None },
-            degraded: place.degraded.clone(),
+            degraded: place.crashes.clone().or_else(|| place.degraded.clone()),
             restarts: place.restarts,
         });
         let state = ManagerState {
@@ -207,9 +227,7 @@ impl Manager {
         if serving.stop != Some(StopHow::Handover) {
             drop(std::fs::remove_dir_all(layout.leases()));
             drop(std::fs::remove_dir_all(layout.run_dir().join("slots")));
-            for place in &self.places {
-                drop(std::fs::remove_file(layout.run_dir().join(format!("{}.lock", place.owner.slot))));
-            }
+            lock::sweep(layout.run_dir());
         }
         if serving.watch.is_some() && self.lock.is_in_place() {
             // The lock's file goes last, with the folder that only this run had.

@@ -1,21 +1,18 @@
 //! What the manager does about each event. Synchronous: queue calls run beside it and come back as events.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use job_queue::{CancelHow, JobQueue, Owner, Poll};
 use tokio::{sync::mpsc, time::Instant};
 use workflow_model::{Epoch, JobId, JobStatus, QueueName};
 
 use super::{
-    Options, StopRequest, leases,
+    Options, leases,
     lock::ManagerLock,
     serve::{Manager, Notice, Watch},
     workers::{Doing, Heard},
 };
 use crate::link::{Order, StopHow, Word};
-
-/// A worker that has not ended so long after its tasks' grace period is killed.
-const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -37,7 +34,7 @@ pub(super) enum Event {
 pub(super) struct Serving {
     pub(super) queue: Arc<dyn JobQueue>,
     pub(super) watch: Option<Watch>,
-    results: mpsc::UnboundedSender<Event>,
+    pub(super) results: mpsc::UnboundedSender<Event>,
     /// Counts what may have made a job ready; a claim that began earlier may have missed it.
     wakes: u64,
     /// Queues that may have a job to claim.
@@ -91,7 +88,12 @@ impl Serving {
             Event::Heard(..) => {}
             Event::Signal(number) => self.signalled(manager, number),
             Event::Beat => self.beat(manager),
-            Event::PollDue => self.poll(manager),
+            Event::PollDue => {
+                if !manager.lock.is_in_place() {
+                    self.run_dir_gone(manager);
+                }
+                self.poll(manager);
+            }
             Event::Woken => {
                 self.wake(manager);
                 self.poll(manager);
@@ -121,11 +123,12 @@ impl Serving {
         match word {
             Word::Beat => {}
             Word::Ready => {
-                place.doing = Doing::Idle;
+                (place.doing, place.owes) = (Doing::Idle, false);
                 self.offer(manager);
             }
             Word::Idle => {
                 place.doing = Doing::Idle;
+                self.state_dirty |= place.crashes.take().is_some();
                 let queue = manager.options.pools[place.pool].qname.clone();
                 let missed = place.claim_seen < self.wakes;
                 self.ready.insert(queue, missed);
@@ -134,7 +137,7 @@ impl Serving {
                 }
             }
             Word::Took { job, epoch, resumed } => {
-                place.doing = Doing::Job(job, epoch);
+                (place.doing, place.owes) = (Doing::Job(job, epoch), false);
                 self.orphans.retain(|owner| *owner != place.owner);
                 if resumed {
                     // Its executors run under an old lease: tell them of the new one before the old ends.
@@ -145,7 +148,10 @@ impl Serving {
                 // There may be more where this one came from.
                 self.offer(manager);
             }
-            Word::Progressed => place.restarts = 0,
+            Word::Progressed => {
+                place.restarts = 0;
+                self.state_dirty |= place.crashes.take().is_some();
+            }
             Word::Rows(rows) => {
                 if let Some(watch) = &self.watch {
                     drop(watch.notices.send(Notice::Rows(rows)));
@@ -175,15 +181,17 @@ impl Serving {
         let place = &mut manager.places[index];
         place.ended();
         self.state_dirty = true;
-        if self.stop.is_some() {
-            return;
+        if let Some(how) = self.stop {
+            // With this code it has stopped its tasks, though it could not write that down.
+            place.owes &= status.as_ref().map_or(true, |status| status.code() != Some(1));
+            return self.settle(manager, how);
         }
         let delay = place.backoff(&manager.options);
         place.restarts += 1;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         tracing::warn!(worker = place.owner.slot, %status, delay_ms = delay.as_millis(), "a worker ended, restarting");
         if place.restarts > 3 {
-            place.degraded = Some(format!("ended {} times without doing anything ({status})", place.restarts));
+            place.crashes = Some(format!("ended {} times without doing anything ({status})", place.restarts));
         }
         self.restart_at.insert(index, Instant::now() + delay);
     }
@@ -197,7 +205,7 @@ impl Serving {
             if let Err(error) = place.start(index, &manager.options, manager.rows, &manager.heard_sender, now) {
                 tracing::warn!(worker = place.owner.slot, %error, "cannot start a worker");
                 place.restarts += 1;
-                place.degraded = Some(format!("cannot be started: {error}"));
+                place.crashes = Some(format!("cannot be started: {error}"));
                 let delay = place.backoff(&manager.options);
                 self.restart_at.insert(index, now + delay);
             }
@@ -255,9 +263,6 @@ impl Serving {
                 let (lost, error) = leases::renew(queue, layout, jobs, ttl).await;
                 drop(results.send(Event::Renewed(lost, error)));
             });
-        }
-        if !manager.lock.is_in_place() {
-            self.run_dir_gone(manager);
         }
     }
 
@@ -317,61 +322,6 @@ impl Serving {
         if let Some(place) = manager.places.iter().find(|place| place.doing == Doing::Job(job, epoch)) {
             place.order(&Order::Cancel { job, epoch, how });
         }
-    }
-
-    fn signalled(&mut self, manager: &mut Manager, number: i32) {
-        let request = StopRequest::take(&manager.options.layout);
-        let how = match (self.stop, request) {
-            (None, Some(request)) => {
-                if let (StopHow::Handover, Some(keep)) = (request.how, request.keep_s) {
-                    self.stop_signal = number;
-                    return self.prolong(manager, Duration::from_secs(keep));
-                }
-                request.how
-            }
-            (None, None) => StopHow::Release,
-            // Someone waits for a drain no longer: stop as usual. Any other second signal is "now".
-            (Some(StopHow::Drain), request) => request.map_or(StopHow::Release, |request| request.how),
-            (Some(_), _) => StopHow::Now,
-        };
-        self.stop_signal = number;
-        self.stop(manager, how);
-    }
-
-    /// Handing over: leases last until the next manager is there.
-    fn prolong(&self, manager: &Manager, keep: Duration) {
-        let jobs = manager.places.iter().filter_map(|place| match place.doing {
-            Doing::Job(job, epoch) => Some((job, epoch)),
-            _ => None,
-        });
-        let (queue, layout) = (Arc::clone(&self.queue), manager.options.layout.clone());
-        let jobs: Vec<_> = jobs.collect();
-        let results = self.results.clone();
-        tokio::spawn(async move {
-            let (lost, error) = leases::renew(queue, layout, jobs, keep).await;
-            drop(results.send(Event::Renewed(lost, error)));
-            drop(results.send(Event::Prolonged));
-        });
-    }
-
-    fn stop(&mut self, manager: &Manager, how: StopHow) {
-        self.stop = Some(how);
-        self.restart_at.clear();
-        manager.announce("STOPPING=1\n");
-        if let Some(watch) = &self.watch
-            && self.watched_end.is_none()
-        {
-            drop(watch.notices.send(Notice::Stopping(how == StopHow::Now)));
-        }
-        for place in &manager.places {
-            place.order(&Order::Stop(how));
-        }
-        let grace = manager.options.pools.iter().map(|pool| pool.settings.tasks.grace).max().unwrap_or_default();
-        self.stop_deadline = match how {
-            StopHow::Drain => None,
-            StopHow::Release => Some(Instant::now() + grace + STOP_MARGIN),
-            StopHow::Now | StopHow::Handover => Some(Instant::now() + STOP_MARGIN),
-        };
     }
 
     fn set_degraded(&mut self, why: Option<String>) {

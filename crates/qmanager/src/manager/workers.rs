@@ -47,9 +47,16 @@ pub(super) struct Place {
     pub(super) generation: u64,
     pub(super) pid: Option<u32>,
     pub(super) last_beat: Instant,
+    /// It ended while it had a job: that job's tasks may run on, so a stop is not over before a worker was there again.
+    pub(super) owes: bool,
+    /// How often it was started during a stop, to settle that.
+    pub(super) settles: u32,
     /// Restarts since it last did something.
     pub(super) restarts: u32,
+    /// What it says of itself.
     pub(super) degraded: Option<String>,
+    /// What its restarts say of it.
+    pub(super) crashes: Option<String>,
     /// The manager's wake count when the worker last began to claim, at the latest.
     pub(super) claim_seen: u64,
     mouth: Option<Mouth>,
@@ -65,8 +72,11 @@ impl Place {
             generation: 0,
             pid: None,
             last_beat: now,
+            owes: false,
+            settles: 0,
             restarts: 0,
             degraded: None,
+            crashes: None,
             claim_seen: 0,
             mouth: None,
         }
@@ -112,9 +122,11 @@ impl Place {
 
     /// The process is no more.
     pub(super) fn ended(&mut self) {
+        self.owes |= matches!(self.doing, Doing::Job(..));
         self.doing = Doing::Gone;
         self.pid = None;
         self.mouth = None;
+        self.degraded = None;
     }
 
     /// KILL, for a worker that is silent (stopped, stuck) or does not end. Its tasks live on.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     layout::Layout,
-    link::{self, Ear, Mouth, Order, Setup, Word},
+    link::{self, Ear, Mouth, Order, Setup, StopHow, Word},
 };
 
 /// After the last job, task executors that have reported are given so long to end.
@@ -294,16 +294,32 @@ impl Worker {
         });
     }
 
-    /// Stops what runs without a record of it. The reports are read, or the attempts found lost, by the next worker.
+    /// Stops what runs without a record of it, as the order says that waits. The reports are read, or the attempts found lost, by the next worker.
     async fn abandon(&mut self, run: &super::run::Run) {
-        for process in run.live.values().filter_map(|live| live.process.as_ref()) {
-            if let Err(error) = process.stop() {
-                tracing::warn!(error = chain(&error), "cannot stop a task executor");
+        let (watchers, orders) = (&mut self.watchers, &mut self.orders);
+        let ended = async {
+            loop {
+                let at_once = tokio::select! {
+                    biased;
+                    order = orders.recv() => match order.flatten() {
+                        Some(Order::Stop(how)) => how == StopHow::Now,
+                        Some(_) => continue,
+                        None => return,
+                    },
+                    exit = watchers.join_next() => match exit {
+                        Some(_) => continue,
+                        None => return,
+                    },
+                };
+                for process in run.live.values().filter_map(|live| live.process.as_ref()) {
+                    let asked = if at_once { process.stop_now() } else { process.stop() };
+                    if let Err(error) = asked {
+                        tracing::warn!(error = chain(&error), "cannot stop a task executor");
+                    }
+                }
             }
-        }
-        let grace = self.setup.pool.settings.tasks.grace + LAST_EXITS;
-        let exits = async { while self.watchers.join_next().await.is_some() {} };
-        drop(timeout(grace, exits).await);
+        };
+        drop(timeout(self.setup.pool.settings.tasks.grace + LAST_EXITS, ended).await);
     }
 
     /// The last job is done; task executors that have reported are about to end, and are waited for, so that nothing

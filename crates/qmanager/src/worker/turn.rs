@@ -245,28 +245,37 @@ impl Worker {
         call: impl AsyncFn(&dyn job_queue::JobQueue) -> Result<T, job_queue::Error>,
     ) -> Result<T, Error> {
         let mut pause = Duration::from_millis(20);
-        loop {
+        // Orders that can wait until the queue answers.
+        let mut later = Vec::new();
+        let result = loop {
             match call(&*self.queue).await {
                 Ok(value) => {
                     self.degraded(None);
-                    return Ok(value);
+                    break Ok(value);
                 }
                 Err(error) if error.is_transient() => {
                     self.degraded(Some(format!("the queue cannot be written: {}", chain(&error))));
                     if let Ok(order) = timeout(pause, self.orders.recv()).await {
                         match order {
-                            None | Some(None) => return Err(Error::ManagerGone),
-                            Some(Some(Order::Stop(StopHow::Release | StopHow::Now))) => {
-                                return Err(Error::Queue(error));
+                            None | Some(None) => break Err(Error::ManagerGone),
+                            // As if it were gone: everything is left as it is, for the next one's worker.
+                            Some(Some(Order::Stop(StopHow::Handover))) => break Err(Error::ManagerGone),
+                            Some(Some(stop @ Order::Stop(StopHow::Release | StopHow::Now))) => {
+                                later.insert(0, stop);
+                                break Err(Error::Queue(error));
                             }
-                            Some(other) => self.put_back(other),
+                            Some(Some(other)) => later.push(other),
                         }
                     }
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => break Err(error.into()),
             }
+        };
+        for order in later {
+            self.put_back(Some(order));
         }
+        result
     }
 
     /// Tells the manager what was recorded.

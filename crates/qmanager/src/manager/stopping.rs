@@ -1,0 +1,104 @@
+//! How a manager stops: what a signal means, and that no job is left to itself.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    StopRequest, leases,
+    serve::{Manager, Notice},
+    serving::{Event, Serving},
+    workers::Doing,
+};
+use crate::link::{Order, StopHow};
+
+/// A worker that has not ended so long after its tasks' grace period is killed.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// During a stop, a worker that ends with its job is replaced so often.
+const SETTLE_TRIES: u32 = 3;
+
+impl Serving {
+    pub(super) fn signalled(&mut self, manager: &mut Manager, number: i32) {
+        let request = StopRequest::take(&manager.options.layout);
+        let how = match (self.stop, request) {
+            (None, Some(request)) => {
+                if let (StopHow::Handover, Some(keep)) = (request.how, request.keep_s) {
+                    self.stop_signal = number;
+                    return self.prolong(manager, Duration::from_secs(keep));
+                }
+                request.how
+            }
+            (None, None) => StopHow::Release,
+            // Someone waits for a drain no longer: stop as usual. Any other second signal is "now".
+            (Some(StopHow::Drain), request) => request.map_or(StopHow::Release, |request| request.how),
+            (Some(_), _) => StopHow::Now,
+        };
+        self.stop_signal = number;
+        self.stop(manager, how);
+    }
+
+    /// Handing over: leases last until the next manager is there.
+    fn prolong(&self, manager: &Manager, keep: Duration) {
+        let jobs = manager.places.iter().filter_map(|place| match place.doing {
+            Doing::Job(job, epoch) => Some((job, epoch)),
+            _ => None,
+        });
+        let (queue, layout) = (Arc::clone(&self.queue), manager.options.layout.clone());
+        let jobs: Vec<_> = jobs.collect();
+        let results = self.results.clone();
+        tokio::spawn(async move {
+            let (lost, error) = leases::renew(queue, layout, jobs, keep).await;
+            drop(results.send(Event::Renewed(lost, error)));
+            drop(results.send(Event::Prolonged));
+        });
+    }
+
+    pub(super) fn stop(&mut self, manager: &mut Manager, how: StopHow) {
+        self.stop = Some(how);
+        self.restart_at.clear();
+        manager.announce("STOPPING=1\n");
+        if let Some(watch) = &self.watch
+            && self.watched_end.is_none()
+        {
+            drop(watch.notices.send(Notice::Stopping(how == StopHow::Now)));
+        }
+        for place in &manager.places {
+            place.order(&Order::Stop(how));
+        }
+        self.stop_deadline = deadline(grace(manager), how);
+        self.settle(manager, how);
+    }
+
+    /// A worker that ended with a job left its tasks running: one more in its place takes the job and stops as all do.
+    pub(super) fn settle(&mut self, manager: &mut Manager, how: StopHow) {
+        if how == StopHow::Handover {
+            return;
+        }
+        let (now, grace) = (Instant::now(), grace(manager));
+        for (index, place) in manager.places.iter_mut().enumerate() {
+            if place.doing != Doing::Gone || !place.owes || place.settles == SETTLE_TRIES {
+                continue;
+            }
+            place.settles += 1;
+            match place.start(index, &manager.options, manager.rows, &manager.heard_sender, now) {
+                Ok(()) => place.order(&Order::Stop(how)),
+                Err(error) => tracing::warn!(worker = place.owner.slot, %error, "cannot start a worker"),
+            }
+            self.stop_deadline = deadline(grace, how);
+        }
+    }
+}
+
+/// The longest grace period of a task.
+fn grace(manager: &Manager) -> Duration {
+    manager.options.pools.iter().map(|pool| pool.settings.tasks.grace).max().unwrap_or_default()
+}
+
+/// When workers that have not ended are killed; a drain has no limit.
+fn deadline(grace: Duration, how: StopHow) -> Option<Instant> {
+    match how {
+        StopHow::Drain => None,
+        StopHow::Release => Some(Instant::now() + grace + STOP_MARGIN),
+        StopHow::Now | StopHow::Handover => Some(Instant::now() + STOP_MARGIN),
+    }
+}
