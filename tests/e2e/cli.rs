@@ -356,3 +356,51 @@ fn a_detached_daemon_is_ready_when_start_returns() {
     host.qmanager(["stop", "--drain"]).expect(0);
     host.assert_nothing_left();
 }
+
+#[test]
+fn an_interrupted_run_is_gone_on_with() {
+    let host = host();
+    host.write(
+        "gate.yaml",
+        "- name: first\n  params: {command: echo first >> trace}\n- name: gate\n  depends: [first]\n  params: {command: \"echo begun >> trace; while [ ! -e open ]; do sleep 0.05; done\"}\n- name: last\n  depends: [gate]\n  params: {command: echo last >> trace}\n",
+    );
+    let mut run = host.spawn(&["run", "gate.yaml"]);
+    until("the gate is reached", || fs::read_to_string(host.dir().join("trace")).is_ok_and(|t| t.contains("begun")));
+    let done = run.end(Signal::INT).expect(130);
+    assert!(done.stderr.contains("--resume"), "{done:?}");
+    host.assert_nothing_left();
+    let why = host.qmanager(["explain", "@last"]).success();
+    assert!(why.stdout.contains("run --resume"), "{why:?}");
+    host.write("open", "");
+    host.qmanager(["run", "--resume"]).expect(0);
+    assert_eq!(host.read("trace"), "first\nbegun\nbegun\nlast\n", "what had succeeded is not run again");
+    host.qmanager(["run", "--resume"]).expect(8);
+    host.assert_nothing_left();
+}
+
+#[test]
+fn run_takes_what_the_shell_has_only_when_told() {
+    let host = host().with_env("TOKEN", "s3cret-value").with_env("MY_FLAG", "on");
+    host.write(
+        "env.yaml",
+        "- name: show\n  params:\n    command: echo \"flag=$MY_FLAG token=${T:+set} $T\"\n    env: {T: {secret: API}}\n- name: slow\n  params: {command: sleep 60}\n- name: bad\n  depends: [show]\n  params: {command: exit 1}\n",
+    );
+    host.qmanager(["run", "env.yaml"]).expect(1);
+    let args = ["run", "env.yaml", "--pass-env", "MY_*", "--secret", "API=env:TOKEN", "--fail-fast"];
+    let run = host.qmanager(args).expect(1);
+    let logs = host.qmanager(["logs", "@last", "show"]).success();
+    assert!(logs.stdout.starts_with("flag=on token=set"), "{logs:?}\n{run:?}");
+    assert!(!logs.stdout.contains("s3cret-value"), "a secret's value is never in a log\n{logs:?}");
+    host.qmanager(["run", "env.yaml", "--secret", "API=env:NOT_SET"]).expect(2);
+    host.assert_nothing_left();
+}
+
+#[test]
+fn definitions_come_from_standard_input_too() {
+    let host = host();
+    let done = host.qmanager_with_stdin(&["run", "-"], GOOD.as_bytes()).expect(0);
+    assert!(done.stderr.contains("/jobs/"), "a folder of its own\n{done:?}");
+    host.qmanager_with_stdin(&["check", "-"], b"- {name: a, depnds: [b]}\n").expect(3);
+    host.qmanager_with_stdin(&["submit", "-", "-q"], b"").expect(3);
+    assert_eq!(host.qmanager(["logs", "@last", "--no-prefix"]).stdout, "out\nerr\n");
+}

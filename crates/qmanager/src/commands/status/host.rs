@@ -17,6 +17,8 @@ struct View<'a> {
     v: u16,
     /// `null`: no daemon serves this state-dir.
     daemon: Option<DaemonView<'a>>,
+    /// Those of the daemon; empty without one.
+    workers: Vec<WorkerView<'a>>,
     queues: &'a [QueueRow],
     /// Jobs under way, wherever their workers are.
     running: Vec<JobView<'a>>,
@@ -59,8 +61,9 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
     };
     if context.out.json {
         let daemon = state.as_ref().map(|state| daemon_view(state, &running));
+        let workers = state.as_ref().map_or_else(Vec::new, |state| worker_views(state, &running));
         let running = running.iter().map(JobView::new).collect();
-        context.out.object(&View { v: JSON_VERSION, daemon, queues: &queues, running })?;
+        context.out.object(&View { v: JSON_VERSION, daemon, workers, queues: &queues, running })?;
         return Ok(Exit::Done);
     }
     show_daemon(context, state.as_ref(), &running)?;
@@ -68,8 +71,8 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn daemon_view<'a>(state: &'a ManagerState, running: &[JobRow]) -> DaemonView<'a> {
-    let worker = |worker: &'a WorkerState| WorkerView {
+fn worker_views<'a>(state: &'a ManagerState, running: &[JobRow]) -> Vec<WorkerView<'a>> {
+    let view = |worker: &'a WorkerState| WorkerView {
         slot: &worker.slot,
         queue: &worker.queue,
         executor: worker.executor,
@@ -78,13 +81,17 @@ fn daemon_view<'a>(state: &'a ManagerState, running: &[JobRow]) -> DaemonView<'a
         degraded: worker.degraded.as_deref(),
         restarts: worker.restarts,
     };
+    state.workers.iter().map(view).collect()
+}
+
+fn daemon_view<'a>(state: &'a ManagerState, running: &[JobRow]) -> DaemonView<'a> {
     DaemonView {
         pid: state.process.pid,
         version: &state.version,
         host: &state.host,
         since: crate::output::rfc3339(micros(state.since)),
         degraded: state.degraded.as_deref(),
-        workers: state.workers.iter().map(worker).collect(),
+        workers: worker_views(state, running),
     }
 }
 
