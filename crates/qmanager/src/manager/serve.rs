@@ -190,6 +190,8 @@ impl Manager {
     pub(super) fn announce(&self, message: &str) {
         if let Some(socket) = &self.options.notify_socket
             && let Err(error) = notify(socket, message)
+            // Whoever waited only for the start (`start -d`) is gone by now.
+            && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "cannot notify the service manager");
         }

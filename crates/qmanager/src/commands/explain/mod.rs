@@ -96,7 +96,12 @@ fn show(context: &Context, view: &View<'_>) -> Result<(), Error> {
         Some(task) => format!("task #{task}{name} of job {}", view.id),
         None => format!("job {}{name}", view.id),
     };
-    out.line(format_args!("{subject} is {}", paint(view.status, Tone::Bold, out.color)))?;
+    let verb = match view.status {
+        "succeeded" | "failed" => "has",
+        "skipped" | "cancelled" => "was",
+        _ => "is",
+    };
+    out.line(format_args!("{subject} {verb} {}", paint(view.status, Tone::Bold, out.color)))?;
     for reason in view.reasons {
         out.line(format_args!("- {}", reason.what))?;
         if let Some(help) = &reason.help {
