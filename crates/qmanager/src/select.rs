@@ -197,6 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn tasks_are_named_exactly_else_by_index() {
+        let text = b"- name: fetch\n- name: '#0'\n- name: -rf\n";
+        let options = workflow_model::LoadOptions::new("w.yaml");
+        let workflow = workflow_model::load_workflow(text, &options).unwrap().value;
+        assert_eq!(task(&workflow, "fetch").unwrap(), TaskIx(0));
+        assert_eq!(task(&workflow, "#0").unwrap(), TaskIx(1), "the exact name comes first");
+        assert_eq!(task(&workflow, "#2").unwrap(), TaskIx(2));
+        assert_eq!(tasks(&workflow, &["-rf".into(), "fetch".into(), "#2".into()]).unwrap(), [TaskIx(0), TaskIx(2)]);
+        for (text, hint) in [("fecth", "did you mean \"fetch\"?"), ("#3", "the last one is #2"), ("zzz", "--tasks")] {
+            let error = task(&workflow, text).unwrap_err();
+            assert_eq!(error.exit, crate::exit::Exit::NotFound);
+            assert!(error.hints[0].contains(hint), "{text}: {:?}", error.hints);
+        }
+    }
+
+    #[test]
     fn patterns_go_over_slashes() {
         assert!(matches("lib*", "lib/x.o"));
         assert!(matches("part-??", "part-07"));

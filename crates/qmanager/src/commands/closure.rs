@@ -109,3 +109,79 @@ impl Dependents {
         self.tasks[range].iter().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use workflow_model::{Attempt, LoadOptions, load_workflow};
+
+    use super::*;
+
+    fn workflow(text: &str) -> Workflow {
+        load_workflow(text.as_bytes(), &LoadOptions::new("w.yaml")).unwrap().value
+    }
+
+    fn row(task: u32, status: TaskStatus) -> TaskRow {
+        TaskRow {
+            task: TaskIx(task),
+            status,
+            attempt: Attempt(1),
+            retries: 0,
+            losses: 0,
+            cause: None,
+            message: None,
+            code: None,
+            started: None,
+            ended: None,
+            retry_at: None,
+            attempt_process: None,
+            stopping: None,
+        }
+    }
+
+    const DIAMOND: &str =
+        "- name: a\n- {name: b, depends: [a]}\n- {name: c, depends: [a]}\n- {name: d, depends: [b, c]}\n- name: e\n";
+
+    #[test]
+    fn a_closure_has_all_that_follows_once() {
+        let ix = |list: &[u32]| list.iter().copied().map(TaskIx).collect::<Vec<_>>();
+        assert_eq!(with_descendants(&workflow(DIAMOND), ix(&[0])), ix(&[0, 1, 2, 3]));
+        assert_eq!(with_descendants(&workflow(DIAMOND), ix(&[2, 1])), ix(&[1, 2, 3]));
+        assert_eq!(with_descendants(&workflow(DIAMOND), []), []);
+    }
+
+    #[test]
+    fn tasks_without_a_row_did_not_succeed() {
+        let rows = [row(0, TaskStatus::Succeeded), row(1, TaskStatus::Failed), row(9, TaskStatus::Succeeded)];
+        assert_eq!(unsuccessful(&workflow(DIAMOND), &rows), [1, 2, 3, 4].map(TaskIx));
+    }
+
+    #[test]
+    fn a_correction_keeps_what_is_unchanged_up_to_its_roots() {
+        let old = workflow(DIAMOND);
+        let same = correction(&old, &workflow(DIAMOND));
+        assert_eq!((same.from.len(), same.changed), (5, vec![]));
+        // c is new in what it does, d follows from it; the order of tasks and descriptions do not matter.
+        let new = workflow(
+            "- name: e\n  description: the same\n- name: a\n- {name: c, depends: [a], timeout: 5s}\n- {name: d, depends: [c, b]}\n- {name: b, depends: [a]}\n",
+        );
+        let found = correction(&old, &new);
+        assert_eq!(found.from, [4, 0, 2, 3, 1].map(|ix| Some(TaskIx(ix))));
+        assert_eq!(found.changed, [2, 3].map(TaskIx));
+        // A dependency that is gone changes the task that had it.
+        let less = correction(&old, &workflow("- name: a\n- {name: b, depends: [a]}\n- {name: d, depends: [b]}\n"));
+        assert_eq!(less.changed, [2].map(TaskIx));
+    }
+
+    #[test]
+    fn failures_above_that_stay_are_obstacles() {
+        let rows = [row(0, TaskStatus::Succeeded), row(1, TaskStatus::Failed), row(2, TaskStatus::Failed)];
+        let above = |chosen: &[u32]| {
+            let chosen: Vec<TaskIx> = chosen.iter().copied().map(TaskIx).collect();
+            obstacles(&workflow(DIAMOND), &rows, &chosen)
+        };
+        assert_eq!(above(&[3]), [1, 2].map(TaskIx));
+        assert_eq!(above(&[1, 3]), [TaskIx(2)]);
+        assert_eq!(above(&[1, 2, 3]), []);
+        assert_eq!(above(&[4]), []);
+    }
+}

@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, Erro
                 .hint(format!("`qmanager explain {}` says what it waits for", id.short())));
         };
         show(&context.out, &job)?;
+        context.out.flush()?;
         worst = worse(worst, Exit::of_job(job.status));
         super::files::get_all(context, &*queue, &job, &args.get).await?;
     }

@@ -20,7 +20,7 @@ use crate::{
     cli::{ColorWhen, Global},
     config::Environment,
     exit::Error,
-    text::{Tone, paint},
+    text::{Tone, paint, safe},
 };
 
 /// The version of everything that `--json` prints; fields are added, never changed.
@@ -154,10 +154,12 @@ impl Output {
         if error.verbatim {
             self.say(error.what.trim_end());
         } else {
-            let causes = error.causes().into_iter().fold(String::new(), |text, cause| format!("{text}: {cause}"));
-            self.say(format_args!("{} {}{causes}", paint("error:", Tone::Bad, self.color_notes), error.what));
+            // Names of files and of everything else come from outside: nothing of them may reach a terminal raw.
+            let text = error.causes().into_iter().fold(error.what.clone(), |text, cause| format!("{text}: {cause}"));
+            self.say(format_args!("{} {}", paint("error:", Tone::Bad, self.color_notes), safe(&text)));
         }
         for hint in &error.hints {
+            let hint = safe(hint);
             self.say(format_args!("{} {hint}", paint("hint:", Tone::Bold, self.color_notes)));
         }
     }

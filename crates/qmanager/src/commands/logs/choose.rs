@@ -32,6 +32,8 @@ pub(super) struct Choice {
     pub(super) prefix: bool,
     /// Nothing was chosen, and the job is large.
     pub(super) only_failures: bool,
+    /// How many tasks the job has.
+    count: usize,
     /// The widest name, so that prefixes line up.
     pub(super) widest: usize,
 }
@@ -110,6 +112,7 @@ impl Choice {
             tail: None,
             prefix: job.workflow.len() > 1,
             only_failures: false,
+            count: job.workflow.len(),
             widest: 0,
         };
         choice.measure(job);
@@ -121,7 +124,8 @@ impl Choice {
     }
 
     pub(super) fn has_task(&self, task: TaskIx) -> bool {
-        self.tasks.as_ref().is_none_or(|tasks| tasks.contains(&task))
+        // A row of no task of the definition (a damaged database) has no name and no logs.
+        task.index() < self.count && self.tasks.as_ref().is_none_or(|tasks| tasks.contains(&task))
     }
 
     fn measure(&mut self, job: &Job) {
