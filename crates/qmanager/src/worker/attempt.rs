@@ -52,3 +52,41 @@ pub(super) fn code(outcome: &Outcome) -> Option<i32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(ending: Ending, stopping: Option<StopWhy>) -> Event {
+        meaning(TaskIx(7), Attempt(2), &Outcome::new(ending, ""), stopping)
+    }
+
+    fn reported(end: End) -> Event {
+        Event::Reported { task: TaskIx(7), attempt: dag_scheduler::Attempt(2), end }
+    }
+
+    #[test]
+    fn f57_only_code_0_is_success_and_it_stays_one_whatever_was_wanted() {
+        for stopping in [None, Some(StopWhy::Release), Some(StopWhy::Timeout), Some(StopWhy::Cancel)] {
+            assert_eq!(meant(Ending::Exited { code: 0 }, stopping), reported(End::Succeeded));
+        }
+        assert_eq!(meant(Ending::Exited { code: 3 }, None), reported(End::Failed(Cause::UserExit(3))));
+        assert_eq!(meant(Ending::Signaled { signal: 9 }, None), reported(End::Failed(Cause::Signal(9))));
+        assert_eq!(meant(Ending::TimedOut, None), reported(End::Failed(Cause::Timeout)));
+    }
+
+    #[test]
+    fn f10_a_stop_at_shutdown_burns_no_retry_whatever_the_task_made_of_it() {
+        let released = Event::Released { task: TaskIx(7), attempt: dag_scheduler::Attempt(2) };
+        for ending in [Ending::Stopped, Ending::Exited { code: 1 }, Ending::Signaled { signal: 15 }] {
+            assert_eq!(meant(ending, Some(StopWhy::Release)), released);
+        }
+    }
+
+    #[test]
+    fn an_end_by_a_stop_that_nobody_recorded_is_a_loss() {
+        let lost = Event::Lost { task: TaskIx(7), attempt: dag_scheduler::Attempt(2), cause: Cause::LostInfra };
+        assert_eq!(meant(Ending::Stopped, None), lost);
+        assert_eq!(meant(Ending::Stopped, Some(StopWhy::Cancel)), reported(End::Failed(Cause::Cancelled)));
+    }
+}

@@ -152,6 +152,8 @@ impl Worker {
                             return self.end().await;
                         }
                     }
+                    // Idle costs one waiting process, not as many as the last job could use.
+                    self.spares.set_ahead(1);
                     self.mouth.say(&Word::Idle);
                 }
                 Order::Stop(_) => return self.end().await,
