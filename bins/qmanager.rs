@@ -6,6 +6,7 @@ use executor_shell::ShellExecutor;
 use qmanager::{config::Environment, worker::Registry};
 
 fn main() -> ExitCode {
+    let ignored = executor::inherited::shed();
     let registry = Registry::new(vec![Arc::new(ShellExecutor::new())]);
-    qmanager::main(std::env::args_os(), Environment::capture(), registry).into()
+    qmanager::main(std::env::args_os(), Environment::capture(ignored), registry).into()
 }

@@ -6,5 +6,7 @@ use executor_shell::ShellExecutor;
 use qmanager::worker::{self, Registry};
 
 fn main() -> ExitCode {
+    // Spares, and so tasks, inherit from here.
+    executor::inherited::shed();
     worker::run(&Registry::new(vec![Arc::new(ShellExecutor::new())]))
 }

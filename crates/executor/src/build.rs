@@ -96,6 +96,12 @@ impl<'a> SpecBuilder<'a> {
         Ok(Self { kind, settings, secrets, ambient, account, rlimits })
     }
 
+    /// Whose tasks they are, if not ours: uid and gid.
+    #[must_use]
+    pub fn run_as(&self) -> Option<(u32, u32)> {
+        self.account.as_ref().map(|account| (account.uid, account.gid))
+    }
+
     /// The specification of one attempt.
     ///
     /// # Errors
@@ -129,7 +135,7 @@ impl<'a> SpecBuilder<'a> {
             grace: self.settings.tasks.grace,
             log_limit: self.settings.tasks.log_limit,
             redact: notes.redact,
-            run_as: self.account.as_ref().map(|account| (account.uid, account.gid)),
+            run_as: self.run_as(),
             rlimits: self.rlimits.clone(),
             no_new_privs: shell.no_new_privs,
             marker: marker(job.id, attempt.task, attempt.attempt),

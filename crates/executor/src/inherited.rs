@@ -8,18 +8,20 @@ use std::{
 
 /// Closes every descriptor from 3 on, empties the signal mask, and gives ignored signals a disposition that `exec`
 /// turns into the default. To be called first of all in `main`, before anything is opened; what this program starts
-/// later then inherits nothing foreign either.
-pub fn shed() {
+/// later then inherits nothing foreign either. Answers the signals that were ignored (under `nohup`: SIGHUP).
+pub fn shed() -> Vec<i32> {
     for fd in open_descriptors() {
         // Nobody in this program knows of them yet; one that is gone already is no matter.
         nix::unistd::close(fd).ok();
     }
-    for signal in ignored_signals() {
+    let ignored = ignored_signals();
+    for signal in &ignored {
         // A handler, since `SIG_DFL` cannot be set safely; exec resets it. SIGKILL and SIGSTOP refuse, rightly.
-        drop(signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))));
+        drop(signal_hook::flag::register(*signal, Arc::new(AtomicBool::new(false))));
     }
     // After the handlers: what was held back arrives now. Only a mask that is no mask could fail.
     nix::sys::signal::SigSet::empty().thread_set_mask().ok();
+    ignored
 }
 
 fn open_descriptors() -> Vec<RawFd> {

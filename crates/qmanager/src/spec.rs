@@ -77,6 +77,15 @@ impl Host<'_> {
         Err(problems.join("; "))
     }
 
+    /// Whose tasks they are, if not ours (`run_as`).
+    ///
+    /// # Errors
+    /// The settings mean nothing on this host.
+    pub(crate) fn run_as(&self, job: &Shared<'_>) -> Result<Option<(u32, u32)>, String> {
+        let given = sources(job.settings)?;
+        Ok(self.builder(job.queue, &given)?.run_as())
+    }
+
     fn builder<'a>(
         &'a self,
         queue: &'a QueueName,

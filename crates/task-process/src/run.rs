@@ -208,7 +208,7 @@ fn wait(
     let spec = &request.spec;
     let mut out = Capture::new(request.paths.out.clone(), spec.log_limit).redact(&spec.redact);
     if let Some(relative) = &spec.stdout {
-        out = out.publish(spec.job_files.clone(), relative);
+        out = out.publish(spec.job_files.clone(), relative).publish_as(request.umask, spec.run_as);
     }
     let mut err = Capture::new(request.paths.err.clone(), spec.log_limit).redact(&spec.redact);
     let io = Io { control, out: &mut out, err: &mut err };

@@ -24,6 +24,7 @@ pub(super) fn options(context: &Context, layout: Layout, db: String, pools: Vec<
         task_executor: program(context, "task-executor")?,
         ambient: ambient(context),
         notify_socket: context.environment.var("NOTIFY_SOCKET").map(PathBuf::from),
+        hangup: !context.environment.ignored_signals.contains(&rustix::process::Signal::HUP.as_raw()),
         umask: caller_umask(),
         log: telemetry::level(context.global.quiet, context.global.verbose).to_string(),
     })

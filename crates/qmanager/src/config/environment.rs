@@ -10,6 +10,8 @@ use std::{
 /// What a program finds around it.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
+    /// Signals that were ignored when we were started (under `nohup`: SIGHUP).
+    pub ignored_signals: Vec<i32>,
     /// Variables, as they are.
     pub vars: BTreeMap<OsString, OsString>,
     /// The real user.
@@ -27,10 +29,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Captures this process's.
+    /// Captures this process's. `ignored_signals`: what `executor::inherited::shed` answered, first of all in `main`.
     #[must_use]
-    pub fn capture() -> Self {
+    pub fn capture(ignored_signals: Vec<i32>) -> Self {
         Self {
+            ignored_signals,
             vars: std::env::vars_os().collect(),
             uid: rustix::process::getuid().as_raw(),
             temp: std::env::temp_dir(),

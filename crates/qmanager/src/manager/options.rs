@@ -27,6 +27,8 @@ pub struct Options {
     pub ambient: BTreeMap<String, String>,
     /// `NOTIFY_SOCKET`: told when ready and when stopping (sd_notify).
     pub notify_socket: Option<PathBuf>,
+    /// Whether a hangup ends us: not under `nohup`.
+    pub hangup: bool,
     /// The umask of the caller: tasks get it.
     pub umask: u32,
     /// The level of our own log, as `-q`, `-v` say.

@@ -154,7 +154,7 @@ impl Manager {
                 Some((index, generation, heard)) = self.heard.recv() => Event::Heard(index, generation, heard),
                 _ = term.1.recv() => Event::Signal(term.0),
                 _ = int.1.recv() => Event::Signal(int.0),
-                _ = hup.1.recv() => Event::Signal(hup.0),
+                _ = hup.1.recv(), if self.options.hangup => Event::Signal(hup.0),
                 Some(result) = done.recv() => result,
                 _ = wake.woken() => Event::Woken,
                 _ = beat.tick() => Event::Beat,

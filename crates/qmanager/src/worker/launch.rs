@@ -24,6 +24,13 @@ impl Worker {
     /// Prepares as many of the waiting starts as there are slots. They are in `run.live` then, to be recorded.
     pub(super) fn prepare(&mut self, run: &mut Run) -> Vec<Launch> {
         let mut launches = Vec::new();
+        if self.inbox.rebinds() != self.rebinds {
+            // The run-dir was removed: the slots' files with it.
+            self.rebinds = self.inbox.rebinds();
+            if let Err(error) = self.slots.reopen_if_lost() {
+                self.degraded(Some(format!("slots cannot be made again: {}", chain(&error))));
+            }
+        }
         while let Some(start) = run.starts.front().copied() {
             let weight = self.weight(run, start.task);
             let Some(slots) = self.slots_for(weight) else { break };

@@ -10,7 +10,7 @@ use std::{
 
 use executor::Executor;
 use job_queue::{Claim, Claimed, JobQueue, OpenOptions, Owner};
-use task_process::{Inbox, RunDir, SlotGuard, Slots, Spares, WorkerLock};
+use task_process::{Exit, Inbox, RunDir, SlotGuard, Slots, Spares, WorkerLock};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -57,6 +57,8 @@ pub(super) struct Worker {
     /// CLOCK_BOOTTIME at which the lease of the running job ends, as of its claim; renewals come by the lease file.
     pub(super) lease_deadline: u64,
     pub(super) draining: bool,
+    /// How often the Q socket was bound again, as of the last look.
+    pub(super) rebinds: u64,
     orders_back: mpsc::UnboundedSender<Option<Order>>,
     degraded: Option<String>,
 }
@@ -130,6 +132,7 @@ impl Worker {
             spawn_again_at: None,
             lease_deadline: 0,
             draining: false,
+            rebinds: 0,
             orders_back,
             degraded: None,
             setup,
@@ -181,8 +184,10 @@ impl Worker {
                     }
                     left => left?,
                 };
-                if left != Left::HandedOver {
-                    tidy(&run.dir);
+                if left != Left::HandedOver
+                    && let Err(error) = run.dir.finish()
+                {
+                    tracing::warn!(error = chain(&error), "cannot tidy the job's folder");
                 }
                 left
             }
@@ -276,7 +281,7 @@ impl Worker {
 
     /// Looks at an attempt whose task executor has ended without our watching.
     pub(super) fn watch_ended(&mut self, job: JobId, task: TaskIx, attempt: Attempt) {
-        self.watchers.spawn(async move { Happened::Exited(job, task, attempt) });
+        self.watchers.spawn(async move { Happened::Exited(job, task, attempt, Exit::Unknown) });
     }
 
     /// An order that came while something else was waited for.
@@ -331,13 +336,6 @@ impl Worker {
         let exits = async { while self.watchers.join_next().await.is_some() {} };
         drop(timeout(LAST_EXITS, exits).await);
         Ok(())
-    }
-}
-
-/// The job's folder without what only a running job needs.
-fn tidy(dir: &task_process::JobDir) {
-    for folder in ["tmp", "reports"] {
-        drop(std::fs::remove_dir_all(dir.root().join(folder)));
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     if !resumed && let Err(problems) = worker.check(&run) {
         return Ok(invalid(problems));
     }
-    Worker::prepare_job_files(&run)?;
+    worker.prepare_job_files(&run)?;
     if fresh && !rows.is_empty() {
         let (job, epoch) = (run.job.id, run.job.epoch);
         worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;

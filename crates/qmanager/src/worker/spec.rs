@@ -1,6 +1,6 @@
 //! What the worker tells the executor about a task of its job.
 
-use std::path::Path;
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use executor::TaskSpec;
 use workflow_model::{Attempt, TaskIx};
@@ -19,10 +19,23 @@ impl Worker {
         self.host_view().check(&shared(run))
     }
 
-    /// Makes the folder of the job files, unless it is one of the user's.
-    pub(super) fn prepare_job_files(run: &Run) -> Result<(), Error> {
+    /// Makes the folder of the job files, unless it is one of the user's. Under `run_as` it belongs to that user, who
+    /// must be able to reach it: the folders above it may be passed through then, but not listed.
+    pub(super) fn prepare_job_files(&self, run: &Run) -> Result<(), Error> {
+        let wrong = || Error::io("make the folder of the job files");
+        let files = run.dir.files();
         if run.settings.job_files.is_none() {
-            std::fs::create_dir_all(run.dir.files()).map_err(Error::io("make the folder of the job files"))?;
+            fs::create_dir_all(&files).map_err(wrong())?;
+        }
+        // A `run_as` that means nothing here was found by `check`.
+        if let Ok(Some((uid, gid))) = self.host_view().run_as(&shared(run)) {
+            let above = [self.layout.state_dir(), &self.layout.jobs(), run.dir.root(), &run.dir.root().join("tmp")];
+            for folder in above {
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).map_err(wrong())?;
+            }
+            if run.settings.job_files.is_none() {
+                give(&files, uid, gid).map_err(wrong())?;
+            }
         }
         Ok(())
     }
@@ -41,4 +54,15 @@ fn shared(run: &Run) -> Shared<'_> {
         settings: &run.settings,
         job_files: run.job_files(),
     }
+}
+
+/// Files that were put in before the start belong to the tasks' user too. Links are not followed.
+fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), uid, gid)?;
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dag_scheduler::{Cause, StopHow as Urgency};
 use executor::{Handle, ShellHandle, Shutdown};
 use job_queue::TaskRow;
-use task_process::{Running, TaskReport};
+use task_process::{Exit, Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
 use workflow_model::{Attempt, ExecutorKind, JobId, JobStatus, TaskIx};
 
@@ -28,7 +28,7 @@ pub(super) enum Left {
 #[derive(Debug)]
 pub(super) enum Happened {
     /// A task executor ended.
-    Exited(JobId, TaskIx, Attempt),
+    Exited(JobId, TaskIx, Attempt, Exit),
     /// The tree of a lost task executor is dead, or could not be ended.
     TreeEnded(JobId, TaskIx, Attempt, Result<(), String>),
 }
@@ -139,7 +139,7 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
     match event {
         Event::Report(report) => run.reported(&report, now),
         Event::Happened(Happened::Exited(job, ..) | Happened::TreeEnded(job, ..)) if job != run.job.id => {}
-        Event::Happened(Happened::Exited(_, task, attempt)) => exited(worker, run, task, attempt),
+        Event::Happened(Happened::Exited(_, task, attempt, exit)) => exited(worker, run, task, attempt, exit),
         Event::Happened(Happened::TreeEnded(_, task, attempt, result)) => tree_ended(run, task, attempt, result),
         Event::Order(None) => return Err(Error::ManagerGone),
         Event::Order(Some(Order::Claim { .. } | Order::Setup(_))) => {}
@@ -171,7 +171,7 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
 
 /// A task executor ended. Usually its report has come; if not, the file is looked at; if there is none, it is lost,
 /// and its tree is ended before anything else is done about the task (F02).
-fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt) {
+fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, exit: Exit) {
     let now = run.now();
     // Its message may be in the socket still.
     while let Some(report) = worker.inbox.try_recv() {
@@ -180,6 +180,15 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt) {
     let Some(live) = run.live.get_mut(&task).filter(|live| live.attempt == attempt) else { return };
     if let Some(report) = task_process::read_report(&live.paths, live.nonce) {
         return run.reported(&report, now);
+    }
+    if exit == Exit::Code(task_process::exit::MESSAGE_ONLY.into()) {
+        // The report could not be stored (a full disk), but libzmq has taken it: it is on its way through the socket.
+        let job = run.job.id;
+        worker.watchers.spawn(async move {
+            tokio::time::sleep(task_process::LINGER).await;
+            Happened::Exited(job, task, attempt, Exit::Unknown)
+        });
+        return;
     }
     live.process = None;
     let handle = task_process::read_handle(&live.paths).or_else(|| unwritten_handle(worker, run, task));
@@ -291,9 +300,6 @@ impl Worker {
     /// Watches a task executor; its end comes as [`Happened::Exited`].
     pub(super) fn watch(&mut self, job: JobId, task: TaskIx, attempt: Attempt, running: &Running) {
         let exited = running.exited();
-        self.watchers.spawn(async move {
-            exited.await;
-            Happened::Exited(job, task, attempt)
-        });
+        self.watchers.spawn(async move { Happened::Exited(job, task, attempt, exited.await) });
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
             let mut out =
                 Capture::nowhere().redact(&spec.redact).echo(io::stdout().as_fd().try_clone_to_owned().map_err(fail)?);
             if let Some(relative) = &spec.stdout {
-                out = out.publish(spec.job_files.clone(), relative);
+                out = out.publish(spec.job_files.clone(), relative).publish_as(request.umask, spec.run_as);
             }
             let mut err =
                 Capture::nowhere().redact(&spec.redact).echo(io::stderr().as_fd().try_clone_to_owned().map_err(fail)?);
