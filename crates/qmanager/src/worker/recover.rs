@@ -41,7 +41,6 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     };
     drop(definition);
     let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
-    dir.create()?;
     let clock = Clock::start();
     // The executor enforces `timeout` itself, with the grace period; the scheduler's timer only backs it up.
     let slack = worker.setup.pool.settings.tasks.grace + Rules::default().timeout_slack;
@@ -57,6 +56,8 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     if !resumed && let Err(problems) = worker.check(&run) {
         return Ok(invalid(problems));
     }
+    // Only now: a job that cannot run leaves no folders behind.
+    run.dir.create()?;
     worker.prepare_job_files(&run)?;
     if fresh && !rows.is_empty() {
         let (job, epoch) = (run.job.id, run.job.epoch);
