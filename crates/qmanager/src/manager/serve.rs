@@ -143,6 +143,8 @@ impl Manager {
         let mut beat = tokio::time::interval(self.options.times.beat());
         let mut poll = tokio::time::interval(self.options.times.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Whoever is told that we are ready may look at once.
+        self.write_state(&serving);
         self.announce("READY=1\n");
         serving.wake(&mut self);
         loop {
