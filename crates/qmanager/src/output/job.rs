@@ -152,3 +152,48 @@ impl<'a> TaskView<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use workflow_model::Epoch;
+
+    use super::*;
+
+    /// Programs rely on this text: fields may be added to it, never renamed or removed.
+    #[test]
+    fn the_form_of_a_job_is_stable() {
+        let row = JobRow {
+            id: "01a20c76-512e-70e9-87fc-5643a3c71c22".parse().unwrap(),
+            queue: QueueName::default(),
+            name: Some("nightly \u{1b}[31m".into()),
+            status: JobStatus::Failed,
+            cause: Some(Cause::UserExit),
+            message: Some("1 of 2 tasks failed".into()),
+            labels: BTreeMap::from([("team".into(), "x".into())]),
+            key: None,
+            priority: -5,
+            run_at: None,
+            submitter: "1000@ab".into(),
+            hash: "f00".into(),
+            tasks: 2,
+            counts: Counts { failed: 1, skipped: 1, ..Counts::default() },
+            created: 1_774_958_400_000_000,
+            started: Some(1_774_958_400_500_000),
+            ended: Some(1_774_958_401_000_000),
+            round: 1,
+            epoch: Epoch(1),
+            owner: None,
+            lease_until: None,
+            cancel: None,
+            store: None,
+        };
+        insta::assert_snapshot!(
+            serde_json::to_string(&JobView::new(&row)).unwrap(),
+            @r#"{"v":1,"id":"01a20c76-512e-70e9-87fc-5643a3c71c22","queue":"default","name":"nightly \u001b[31m","status":"failed","cause":"user_exit","message":"1 of 2 tasks failed","labels":{"team":"x"},"key":null,"priority":-5,"run_at":null,"submitter":"1000@ab","hash":"f00","tasks":2,"counts":{"running":0,"succeeded":0,"failed":1,"skipped":1,"cancelled":0},"created":"2026-03-31T12:00:00Z","started":"2026-03-31T12:00:00.5Z","ended":"2026-03-31T12:00:01Z","round":1,"worker":null,"cancel":null}"#
+        );
+        insta::assert_snapshot!(
+            serde_json::to_string(&TaskView::new(TaskIx(3), "a b", None)).unwrap(),
+            @r#"{"task":3,"name":"a b","status":"waiting","attempt":0,"retries":0,"losses":0,"cause":null,"message":null,"code":null,"started":null,"ended":null,"retry_at":null,"host":null,"pid":null}"#
+        );
+    }
+}
