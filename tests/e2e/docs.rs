@@ -84,8 +84,11 @@ fn the_configuration_of_the_documentation_is_accepted() {
 }
 
 #[test]
-fn the_published_schema_is_that_of_the_program() {
-    let published = fs::read_to_string(repository("docs/workflow.schema.json")).unwrap_or_default();
-    let printed = Host::new().qmanager(["schema"]).success().stdout;
-    assert!(published == printed, "docs/workflow.schema.json is old: `cargo xtask gen`");
+fn the_published_schemas_are_those_of_the_program() {
+    let host = Host::new();
+    for (file, args) in [("workflow.json", &["schema"][..]), ("job.json", &["schema", "--job"])] {
+        let published = fs::read_to_string(repository("docs/schema").join(file)).unwrap_or_default();
+        let printed = host.qmanager(args).success().stdout;
+        assert!(published == printed, "docs/schema/{file} is old: `cargo xtask gen`");
+    }
 }

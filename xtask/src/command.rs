@@ -97,9 +97,8 @@ impl Cmd {
 
     /// Throws standard output away and keeps standard error in a file.
     pub(crate) fn quiet(mut self, errors: &Path) -> Result<Self> {
-        let file = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
-        self.inner.stdout(Stdio::null()).stderr(file);
-        Ok(self)
+        self.inner.stdout(Stdio::null());
+        self.errors_to(errors)
     }
 
     /// Starts it and goes on.
@@ -120,10 +119,21 @@ impl Cmd {
         Ok(status.success())
     }
 
-    /// Standard output of a program that must succeed; standard error is ours.
+    /// Keeps standard error in a file.
+    pub(crate) fn errors_to(mut self, errors: &Path) -> Result<Self> {
+        let file = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
+        self.inner.stderr(file);
+        Ok(self)
+    }
+
+    /// Standard output of a program that must succeed; standard error is ours unless it goes elsewhere.
     pub(crate) fn read(mut self) -> Result<String> {
-        let output =
-            self.inner.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run `{}`", self.shown))?;
+        let output = self
+            .inner
+            .stdout(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .with_context(|| format!("cannot run `{}`", self.shown))?;
         if !output.status.success() {
             bail!("`{}` ended with {}", self.shown, output.status);
         }

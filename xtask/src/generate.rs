@@ -1,21 +1,21 @@
-//! `cargo xtask gen`: the files of docs/ that are made by the programs. Tests compare them.
+//! `cargo xtask gen`: the files of docs/ that are made from the code. The tests that compare them also write them.
 
-use std::fs;
+use anyhow::{Result, ensure};
 
-use anyhow::{Context as _, Result, ensure};
+use crate::workspace::Workspace;
 
-use crate::{command::Cmd, workspace::Workspace};
+/// What is made, by which test of which crate, asked by which variable.
+const MADE: [(&str, &str, &str, &str); 2] = [
+    ("docs/cli-reference.md", "qmanager", "the_reference_is_that_of_the_docs", "UPDATE_DOCS"),
+    ("docs/schema/", "workflow-model", "the_published_schemas_are_those_of_the_types", "UPDATE_SCHEMA"),
+];
 
-/// Writes the command line reference and the JSON Schema of workflow files.
+/// Writes the command line reference and the JSON Schemas.
 pub(crate) fn generate(workspace: &Workspace) -> Result<()> {
-    // The reference is made from the library's own structs: the test that compares it also writes it.
-    let args = ["test", "--quiet", "--package", "qmanager", "--lib", "the_reference_is_that_of_the_docs"];
-    ensure!(workspace.cargo().args(args).env("UPDATE_DOCS", "1").ok()?, "docs/cli-reference.md was not made");
-    let programs = workspace.build("bins", &["--bins"], false)?;
-    let qmanager = programs.get("qmanager").context("the build made no `qmanager`")?;
-    let schema = Cmd::new(qmanager).arg("schema").read()?;
-    let path = workspace.root.join("docs/workflow.schema.json");
-    fs::write(&path, schema).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("docs/cli-reference.md, docs/workflow.schema.json");
+    for (made, package, test, variable) in MADE {
+        let args = ["test", "--quiet", "--package", package, "--lib", test];
+        ensure!(workspace.cargo().args(args).env(variable, "1").ok()?, "{made} was not made");
+        println!("{made}");
+    }
     Ok(())
 }

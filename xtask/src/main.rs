@@ -26,7 +26,7 @@ cargo xtask VERB
   test                          everything: fmt, clippy, layers, tidy, deny, docs, all tests, the examples
   ci                            the same with CI=true: nothing may be skipped
   bench [..]                    speed against the budgets of docs/performance.md (`bench --help`)
-  gen                           docs/cli-reference.md and docs/workflow.schema.json, from the programs
+  gen                           docs/cli-reference.md and docs/schema/, from the programs
   dist                          a release archive in dist/
   layers                        which crate may use which (ARCHITECTURE.md)
   tidy                          house rules that no compiler checks, links of the documentation

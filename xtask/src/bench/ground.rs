@@ -75,22 +75,30 @@ impl Ground {
         Ok(took)
     }
 
+    /// Standard output of a program that must succeed.
+    pub(crate) fn read(&self, cmd: Cmd) -> Result<String> {
+        cmd.errors_to(&self.folder.join("last-errors"))?.read()
+    }
+
     fn home(&self) -> PathBuf {
         self.folder.join("home")
     }
 
-    /// All processes that carry this ground's home.
+    /// All processes that carry this ground's home in their environment or, like task executors, in their title.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let mark = format!("HOME={}", self.home().display());
+        let executor = format!("task-executor: {}", self.home().display());
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let ours = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|line| line == mark.as_bytes())
+                || title.starts_with(executor.as_bytes())
         };
         let named = |pid: u32| {
-            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-            Process { pid, name: exe.file_name().unwrap_or_default().to_string_lossy().into_owned() }
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Process { pid, name: name.trim_end().to_owned() }
         };
         pids.filter(ours).map(named).collect()
     }

@@ -121,7 +121,7 @@ fn done(bench: &Bench<'_>) -> Result<Vec<Row>> {
 fn submit_all(bench: &Bench<'_>) -> Result<String> {
     let mut last = String::new();
     for _ in 0..JOBS {
-        last = bench.ground.qmanager()?.args(["submit", "one/workflow.json"]).read()?;
+        last = bench.ground.read(bench.ground.qmanager()?.args(["submit", "one/workflow.json"]))?;
     }
     Ok(last.trim().to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{
     Bench,
@@ -12,10 +12,26 @@ use super::{
     table::{Check, Row},
 };
 
-/// Peak memory of the worker with a large job, of a task executor while its task runs.
+/// Peak memory of the worker and of the manager with large jobs, of a task executor while its task runs.
 pub(crate) fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let (worker, manager) = peaks(bench, &Shape::layers(100, 100))?;
+    let (large_worker, large_manager) = peaks(bench, &Shape::layers(1000, 100))?;
+    let executor = executor_memory(bench)?;
+    let row = |subject: &str, value: f64| Row::new("memory", subject, Sample::of(&[value]), "MiB");
+    let bound = |subject: &str, value: f64, limit: f64| row(subject, value).check(Check::at_most("", value, limit));
+    Ok(vec![
+        bound("qworker, 10 000 tasks (peak)", worker, 64.0),
+        bound("qmanager run, 10 000 tasks (peak)", manager, 64.0),
+        bound("qworker, 100 000 tasks (peak)", large_worker, 96.0),
+        row("qmanager run, 100 000 tasks (peak)", large_manager),
+        bound("task-executor while its task runs", executor, 3.0),
+    ])
+}
+
+/// Peaks of the worker and of `qmanager run` in the first seconds of a job.
+fn peaks(bench: &Bench<'_>, shape: &Shape) -> Result<(f64, f64)> {
     let ground = bench.ground;
-    ground.write("large/workflow.json", &Shape::layers(1000, 100).workflow())?;
+    ground.write("large/workflow.json", &shape.workflow())?;
     let cmd = ground.qmanager()?.args(["run", "--parallel", "2", "--no-progress", "large/workflow.json"]);
     let mut job = cmd.quiet(&ground.folder.join("last-errors"))?.background()?;
     let peak = |name: &str, field: &str| {
@@ -25,22 +41,14 @@ pub(crate) fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
     ground.until("the large job runs", || peak("task-executor", "VmRSS") > 0.0)?;
     let start = sample::now();
     let (mut worker, mut manager) = (0.0_f64, 0.0_f64);
-    while start.elapsed() < Duration::from_secs(20) && job.is_running() {
+    while start.elapsed() < Duration::from_secs(15) && job.is_running() {
         worker = worker.max(peak("qworker", "VmHWM"));
         manager = manager.max(peak("qmanager", "VmHWM"));
         std::thread::sleep(Duration::from_millis(200));
     }
     crate::command::Cmd::new("kill").args(["-TERM", &job.pid().to_string()]).answers();
     job.wait();
-    let executor = executor_memory(bench)?;
-    let row = |subject: &str, value: f64, limit: f64| {
-        Row::new("memory", subject, Sample::of(&[value]), "MiB").check(Check::at_most("", value, limit))
-    };
-    Ok(vec![
-        row("qworker, 100 000 tasks (peak)", worker, 96.0),
-        row("qmanager run, the same job (peak)", manager, 64.0),
-        row("task-executor while its task runs", executor, 3.0),
-    ])
+    Ok((worker, manager))
 }
 
 fn executor_memory(bench: &Bench<'_>) -> Result<f64> {
@@ -53,6 +61,7 @@ fn executor_memory(bench: &Bench<'_>) -> Result<f64> {
     let found = ground.processes().into_iter().filter(|process| process.name == "task-executor");
     let peak = found.filter_map(|process| mib(process.pid, "VmRSS")).fold(0.0, f64::max);
     job.wait();
+    ensure!(peak > 0.0, "the task executor was not found");
     Ok(peak)
 }
 

@@ -117,7 +117,7 @@ fn run(ground: &Ground, file: &str) -> Result<Cmd> {
 
 fn submit_and_wait(ground: &Ground, file: &str) -> Result<std::time::Duration> {
     let (_, took) = sample::timed(|| {
-        let id = ground.qmanager()?.args(["submit", file]).read()?;
+        let id = ground.read(ground.qmanager()?.args(["submit", file]))?;
         ground.time(ground.qmanager()?.args(["wait", id.trim()]))
     })?;
     Ok(took)
