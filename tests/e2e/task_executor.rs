@@ -150,6 +150,25 @@ async fn f17_of_many_short_tasks_every_one_reports_once() {
     assert_eq!(worker.inbox.dropped(), 0);
 }
 
+/// 10 of 10 "successfully sent" results vanish when the worker dies with the message in its socket; the file does not.
+#[tokio::test]
+async fn f20_a_worker_dies_with_the_message_and_the_next_one_finds_the_report() {
+    let mut worker = Worker::new();
+    let requests: Vec<TaskRequest> = (0..10).map(|n| worker.request(&format!("exit {n}"))).collect();
+    for request in &requests {
+        let running = worker.start(request).await;
+        // Delivered, as far as the sender can know; nobody reads the socket.
+        assert_eq!(within(running.exited()).await, Exit::Code(exit::DELIVERED.into()));
+    }
+    let Worker { inbox, dir, .. } = worker;
+    drop(inbox);
+    for (n, request) in requests.iter().enumerate() {
+        let report = read_report(&request.paths, request.nonce).expect("the report is on disk");
+        assert_eq!(report.outcome.ending, ended(i32::try_from(n).expect("small")));
+    }
+    drop(dir);
+}
+
 /// A spare by hand: its standard input is ours.
 fn spare() -> (std::process::Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");

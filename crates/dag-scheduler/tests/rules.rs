@@ -470,3 +470,29 @@ fn time_never_runs_backwards() {
     job.end(task, EXIT);
     assert!(job.armed().unwrap().1 >= 101_000_000);
 }
+
+/// Fan-in: the last two parents end together, in either order, well or not, and what they said comes twice: the child
+/// is decided once.
+#[test]
+fn f87_the_last_two_parents_end_together() {
+    for (first, second) in [(OK, OK), (OK, EXIT), (EXIT, OK), (EXIT, EXIT)] {
+        for swapped in [false, true] {
+            let mut plan = Plan::new();
+            let parents = [plan.task(Policy::default(), &[]), plan.task(Policy::default(), &[])];
+            let child = plan.task(Policy::default(), &parents);
+            let cleanup = plan.task(Policy { when: When::Failure, ..Policy::default() }, &[child]);
+            let mut job = Job::of(&plan, 8);
+            let mut ends = [(parents[0], first), (parents[1], second)];
+            if swapped {
+                ends.reverse();
+            }
+            let mut starts = Vec::new();
+            for (task, end) in ends.into_iter().chain(ends) {
+                job.end(task, end);
+                starts.extend(job.starts());
+            }
+            let expected = if (first, second) == (OK, OK) { child } else { cleanup };
+            assert_eq!(starts, [expected.0], "{first:?} {second:?} {swapped}");
+        }
+    }
+}

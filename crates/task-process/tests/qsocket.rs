@@ -84,7 +84,7 @@ async fn all_arrive(senders: u32, each: u32) {
 }
 
 #[tokio::test]
-async fn f17_of_400_short_connections_400_arrive() {
+async fn f17_f18_of_400_short_connections_400_arrive() {
     all_arrive(2, 200).await;
 }
 
