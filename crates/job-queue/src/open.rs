@@ -15,11 +15,20 @@ pub struct OpenOptions {
     pub network_file_system: bool,
     /// How long a call waits for another process that holds the database.
     pub busy_timeout: Duration,
+    /// Whether the last process to close the database writes its WAL back, at the cost of two syncs of the disk. A process
+    /// that lives for one call leaves that to those that stay.
+    pub checkpoint_on_close: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { create: true, check: Check::Quick, network_file_system: false, busy_timeout: Duration::from_secs(5) }
+        Self {
+            create: true,
+            check: Check::Quick,
+            network_file_system: false,
+            busy_timeout: Duration::from_secs(5),
+            checkpoint_on_close: true,
+        }
     }
 }
 

@@ -54,7 +54,9 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
     let db = options.db.clone();
     // The worker starts while the queue is opened and the job submitted: both take a millisecond or two.
     let manager = Manager::start(options, true)?;
-    let queue = job_queue::open(&db, &OpenOptions::default())?;
+    // The next daemon, or the WAL's own limit, writes it back: a short run does not wait for the disk at its end.
+    let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
+    let queue = job_queue::open(&db, &options)?;
     let job = match job {
         Job::New(job) => queue.submit(vec![*job]).await?.remove(0).id,
         Job::Old(job) => job,

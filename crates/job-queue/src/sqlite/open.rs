@@ -31,6 +31,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
     let shared =
         Shared { patient: Arc::new(true.into()), busy_timeout: options.busy_timeout, wal_pages: Arc::default() };
     let conn = connect(place.path(), &shared)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !options.checkpoint_on_close)?;
     let mut db = Db::new(place, conn, shared);
     if !made {
         check_schema(&mut db)?;

@@ -133,7 +133,8 @@ impl Context {
     }
 
     fn open(&self, create: bool) -> Result<Arc<dyn JobQueue>, Error> {
-        let options = OpenOptions { create, ..OpenOptions::default() };
+        // A verb lives for a few calls: writing the WAL back is left to the daemon, which stays.
+        let options = OpenOptions { create, checkpoint_on_close: false, ..OpenOptions::default() };
         Ok(job_queue::open(self.config()?.db_url(), &options)?)
     }
 

@@ -113,7 +113,9 @@ impl Worker {
         let title = format!("task-executor: {}", run_dir.path().display());
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
-        let queue = job_queue::open(&setup.db, &OpenOptions::default()).map_err(Error::Queue)?;
+        // Its manager stays longer, and writes the WAL back.
+        let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
+        let queue = job_queue::open(&setup.db, &options).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
         tokio::spawn(forward(ear, orders_back.clone()));
         Ok(Self {
