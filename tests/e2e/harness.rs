@@ -208,8 +208,15 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for (pid, _) in self.processes() {
-            if let Some(pid) = Pid::from_raw(pid) {
+        // Again until none is left: one may have started another between the look and the kill. Zombies of ours that
+        // the test has yet to reap have no environment any more, and are not seen.
+        let deadline = now() + DEADLINE;
+        loop {
+            let left = self.processes();
+            if left.is_empty() || now() > deadline {
+                break;
+            }
+            for pid in left.into_iter().filter_map(|(pid, _)| Pid::from_raw(pid)) {
                 // It may have ended in between: nothing to do then.
                 let _gone = rustix::process::kill_process(pid, Signal::KILL);
             }
