@@ -18,6 +18,7 @@ mod serve;
 mod serving;
 mod state;
 mod stopping;
+mod sweep;
 mod workers;
 
 pub use error::Error;

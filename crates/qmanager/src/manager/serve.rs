@@ -16,6 +16,7 @@ use super::{
     lock::{self, ManagerLock, StateDirLock},
     notify::notify,
     serving::{Event, Serving},
+    sweep::sweep,
     workers::{Doing, Heard, Place},
 };
 use crate::link::StopHow;
@@ -238,12 +239,21 @@ impl Manager {
             drop(std::fs::remove_file(layout.manager_lock()));
             drop(std::fs::remove_dir(layout.run_dir()));
         }
+        // Here and not at the start: nobody waits for it.
+        let base = if serving.watch.is_some() { layout.run_dir().parent() } else { Some(layout.run_dir()) };
+        if let Some(base) = base {
+            sweep(base, wall_now());
+        }
     }
 }
 
 /// Microseconds since 1970, for people.
-#[expect(clippy::disallowed_methods, reason = "what people read is wall time")]
 fn unix_now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = wall_now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "people and files use wall time")]
+fn wall_now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }
