@@ -6,7 +6,7 @@ use executor_shell::ShellExecutor;
 use qmanager::{config::Environment, worker::Registry};
 
 fn main() -> ExitCode {
-    let ignored = executor::inherited::shed();
+    let ignored = executor::inherited::shed(std::env::args_os());
     let registry = Registry::new(vec![Arc::new(ShellExecutor::new())]);
     qmanager::main(std::env::args_os(), Environment::capture(ignored), registry).into()
 }

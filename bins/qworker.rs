@@ -7,6 +7,6 @@ use qmanager::worker::{self, Registry};
 
 fn main() -> ExitCode {
     // Spares, and so tasks, inherit from here.
-    executor::inherited::shed();
+    executor::inherited::shed([]);
     worker::run(&Registry::new(vec![Arc::new(ShellExecutor::new())]))
 }

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(shell: &ShellExecutor) -> ExitCode {
+    executor::inherited::close_descriptors();
     // While it waits for its task; what fails here fails again at the start, and is reported there.
     shell.prepare().ok();
     task_process::run(&[shell]).unwrap_or_else(|| say(io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))

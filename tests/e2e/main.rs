@@ -1,7 +1,9 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
 mod cli;
+mod control;
 mod crash;
+mod daemon;
 mod docs;
 mod elf;
 mod examples;

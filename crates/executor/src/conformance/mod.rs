@@ -57,7 +57,7 @@ pub type Case = fn(&Bench) -> Result<(), Failed>;
 /// Runs the suite, or a task executor if this process was started as one. `more` are cases of this executor alone.
 #[must_use]
 pub fn main(subject: Subject, more: &[(&'static str, Case)]) -> ExitCode {
-    inherited::shed();
+    inherited::shed([]);
     if std::env::args().nth(1).as_deref() == Some(child::FLAG) {
         return child::run(&subject);
     }

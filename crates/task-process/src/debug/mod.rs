@@ -25,7 +25,7 @@ const OURS: u8 = 125;
 /// Runs the words after `task-executor run`.
 #[must_use]
 pub fn run(executors: &[&dyn Executor], words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    executor::inherited::shed();
+    executor::inherited::shed(std::env::args_os());
     let args = match Args::parse(words) {
         Ok(Some(args)) => args,
         Ok(None) => return say(&mut io::stdout(), args::USAGE, 0),
