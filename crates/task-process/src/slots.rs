@@ -65,7 +65,10 @@ struct State {
     /// Locked by a worker that waits for several slots.
     turn: OwnedFd,
     has_turn: bool,
+    /// Made with the first wait and kept: to close an inotify instance takes the kernel some 20 ms.
     watch: Option<Arc<Watch>>,
+    /// The number of the watch on the folder, while we wait.
+    waiting: Option<i32>,
     tries: usize,
     /// When a slot was let go for others.
     yielded: Option<Instant>,
@@ -73,7 +76,7 @@ struct State {
 
 struct Watch {
     events: AsyncFd<OwnedFd>,
-    /// Says to others that somebody waits, as long as this lives.
+    /// Says to others that somebody waits, as long as it is locked.
     wants: OwnedFd,
 }
 
@@ -142,11 +145,15 @@ impl Slots {
     pub async fn freed(&self) -> Result<(), Error> {
         let (watch, pause) = {
             let mut state = self.inner.state();
-            let Some(watch) = state.watch.clone() else {
-                state.watch = Some(Arc::new(Watch::open(&self.inner)?));
+            let watch = match &state.watch {
+                Some(watch) => Arc::clone(watch),
+                None => Arc::clone(state.watch.insert(Arc::new(Watch::open(&self.inner)?))),
+            };
+            if state.waiting.is_none() {
+                state.waiting = Some(watch.begin(&self.inner)?);
                 // Whatever happened before the watch stood was missed: try at once.
                 return Ok(());
-            };
+            }
             let pause = AFTER_CLOSE.len().checked_sub(state.tries).and_then(|n| AFTER_CLOSE.get(n)).copied();
             state.tries = state.tries.saturating_sub(1);
             (watch, pause)
@@ -229,7 +236,7 @@ impl State {
         };
         let files = (0..count).map(|slot| at(&slot_name(slot)).map(Some)).collect::<Result<_, _>>()?;
         let (gate, wanted, turn) = (at("gate")?, at("wanted")?, at("turn")?);
-        Ok(Self { files, gate, wanted, turn, has_turn: false, watch: None, tries: 0, yielded: None })
+        Ok(Self { files, gate, wanted, turn, has_turn: false, watch: None, waiting: None, tries: 0, yielded: None })
     }
 
     /// Whether nobody else has the turn.
@@ -256,7 +263,10 @@ impl State {
     }
 
     fn stop_waiting(&mut self) {
-        (self.watch, self.tries) = (None, 0);
+        if let (Some(watch), Some(number)) = (&self.watch, self.waiting.take()) {
+            watch.end(number);
+        }
+        self.tries = 0;
         if std::mem::take(&mut self.has_turn) {
             rustix::fs::flock(&self.turn, FlockOperation::Unlock).ok();
             touch(&self.turn);
@@ -265,7 +275,8 @@ impl State {
 
     fn is_wanted_by_others(&self) -> bool {
         // Our own wish would look like another's.
-        if let Some(watch) = &self.watch {
+        let ours = self.watch.as_ref().filter(|_| self.waiting.is_some());
+        if let Some(watch) = ours {
             rustix::fs::flock(&watch.wants, FlockOperation::Unlock).ok();
         }
         let wanted = match rustix::fs::flock(&self.wanted, FlockOperation::NonBlockingLockExclusive) {
@@ -275,7 +286,7 @@ impl State {
             }
             Err(e) => e == Errno::WOULDBLOCK,
         };
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = ours {
             lock_shared(&watch.wants).ok();
         }
         wanted
@@ -287,13 +298,23 @@ impl Watch {
         let failed = |e: Errno| Error::file("watch", &inner.folder, e);
         let wanted = inner.folder.join("wanted");
         let wants = open(&wanted).map_err(|e| Error::file("open", &wanted, e))?;
-        lock_shared(&wants).map_err(|e| Error::file("lock", &wanted, e))?;
         let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).map_err(failed)?;
-        let mask = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::ONLYDIR;
-        inotify::add_watch(&events, &inner.folder, mask).map_err(failed)?;
         let events = readiness::register(events, Interest::READABLE)
             .map_err(|e| Error::system("registering the watch on the slots", e))?;
         Ok(Self { events, wants })
+    }
+
+    /// Tells others that somebody waits, and watches the folder.
+    fn begin(&self, inner: &Inner) -> Result<i32, Error> {
+        let failed = |e: Errno| Error::file("watch", &inner.folder, e);
+        lock_shared(&self.wants).map_err(failed)?;
+        let mask = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::ONLYDIR;
+        inotify::add_watch(self.events.get_ref(), &inner.folder, mask).map_err(failed)
+    }
+
+    fn end(&self, number: i32) {
+        inotify::remove_watch(self.events.get_ref(), number).ok();
+        rustix::fs::flock(&self.wants, FlockOperation::Unlock).ok();
     }
 
     /// Waits for a change and takes all there are; whether one of them was a close.

@@ -3,12 +3,24 @@
 //! Every commit to an embedded database writes to `<db>-wal`: a watch on its folder tells of it at once. That is a hint
 //! only, and it comes early: readers see the commit once it is synced and in the index, which no watch tells of. So a
 //! few more looks follow, and a poll stays on. Short waits react at once, long ones ask at most five times a second.
+//!
+//! To close a watch takes the kernel some 20 ms, so that there is none for the first moments: who waits for a job of a
+//! few milliseconds looks every millisecond, then ever more seldom.
 
-use std::{mem::MaybeUninit, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::fs::inotify;
 use tokio::{io::unix::AsyncFd, time::Instant};
 
+/// So long without a watch.
+const WITHOUT: Duration = Duration::from_millis(60);
+/// The shortest time between two looks.
+const STEP: Duration = Duration::from_millis(1);
 /// The longest time between two looks.
 const POLL: Duration = Duration::from_secs(1);
 /// The longest time between a change and a look.
@@ -20,6 +32,8 @@ const AFTER_LAST: Duration = Duration::from_millis(300);
 /// Tells when to look again.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    /// To be watched, once that pays.
+    folder: Option<PathBuf>,
     watch: Option<AsyncFd<OwnedFd>>,
     name: Vec<u8>,
     began: Instant,
@@ -32,13 +46,26 @@ impl Pulse {
     /// A pulse for the database of a path; without a watch (no such folder, no inotify left) it polls.
     pub(super) fn of(database: Option<&Path>) -> Self {
         let name = database.and_then(Path::file_name).map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
-        let watch = database.and_then(Path::parent).and_then(|folder| watch(folder).ok());
+        let folder = database.and_then(Path::parent).map(Path::to_path_buf);
         let now = now();
-        Self { watch, name, began: now, looked: now, after: None }
+        Self { folder, watch: None, name, began: now, looked: now, after: None }
     }
 
     /// Answers when something may have changed, or at `until`, or after a second.
     pub(super) async fn next(&mut self, until: Option<Instant>) {
+        let spent = self.looked - self.began;
+        if spent < WITHOUT {
+            let next = self.looked + (spent / 8).max(STEP);
+            tokio::time::sleep_until(until.map_or(next, |until| until.min(next))).await;
+            self.looked = now();
+            return;
+        }
+        if let Some(folder) = self.folder.take() {
+            self.watch = watch(&folder).ok();
+            // What came before the watch stood was missed: look at once.
+            self.looked = now();
+            return;
+        }
         let end = self.looked + self.after.unwrap_or(POLL);
         let end = until.map_or(end, |until| until.min(end));
         // The longer it took so far, the less a few milliseconds matter.

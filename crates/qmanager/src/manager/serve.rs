@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use executor::ProcessId;
-use job_queue::{Filter, JobQueue, Owner, TaskRow};
+use job_queue::{Filter, JobQueue, Owner, TaskRow, Wake};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -138,7 +138,8 @@ impl Manager {
     /// The queue cannot be asked for this host's jobs at the start.
     pub async fn serve(mut self, queue: Arc<dyn JobQueue>, watch: Option<Watch>) -> Result<Ended, Error> {
         let orphans = self.orphans(&*queue).await?;
-        let mut wake = queue.watch()?;
+        // A foreground run needs no wake-up but its own, and has no time to close a watch (the kernel takes some 20 ms).
+        let mut wake = if watch.is_some() { None } else { Some(queue.watch()?) };
         let (results, mut done) = mpsc::unbounded_channel();
         let mut serving = Serving::new(queue, watch, results, orphans, &self.options);
         let mut beat = tokio::time::interval(self.options.times.beat());
@@ -159,7 +160,7 @@ impl Manager {
                 _ = int.1.recv() => Event::Signal(int.0),
                 _ = hup.1.recv(), if self.options.hangup => Event::Signal(hup.0),
                 Some(result) = done.recv() => result,
-                _ = wake.woken() => Event::Woken,
+                () = woken(&mut wake) => Event::Woken,
                 _ = beat.tick() => Event::Beat,
                 _ = poll.tick() => Event::PollDue,
                 () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => Event::Restart,
@@ -256,4 +257,17 @@ fn unix_now() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "people and files use wall time")]
 fn wall_now() -> std::time::SystemTime {
     std::time::SystemTime::now()
+}
+
+/// Answers when the wake file was touched; never where nothing is watched.
+async fn woken(wake: &mut Option<Wake>) {
+    match wake {
+        // A file that cannot be made again (its folder is gone) is not asked in a loop: the poll stays on.
+        Some(wake) => {
+            if wake.woken().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
 }
