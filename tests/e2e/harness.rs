@@ -3,7 +3,6 @@
 //!
 //! A [`Host`] is a temporary folder with a home in it. Every program that a test starts gets that home and nothing of
 //! the developer's, so tests run side by side. Processes of a host are found by their `HOME`, which tasks inherit too.
-#![expect(dead_code, reason = "the first tests use little of it")]
 
 use std::{
     ffi::OsStr,
@@ -128,6 +127,11 @@ impl Host {
     /// Starts `qmanager ARGS` in the background.
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
         Running::start(self, self.command(QMANAGER, args))
+    }
+
+    /// Starts any command in the background.
+    pub(crate) fn background(&self, command: Command) -> Running {
+        Running::start(self, command)
     }
 
     /// Starts the daemon and waits until it is ready (`start -d` returns, or here: `status` answers).
@@ -324,7 +328,7 @@ impl Drop for Running {
             let _status = self.child.wait();
         }
         if std::thread::panicking() {
-            show(&format!("--- {}\n{}\n{}", self.child.id(), self.stdout(), self.stderr()));
+            tell(&format!("--- {}\n{}\n{}", self.child.id(), self.stdout(), self.stderr()));
         }
     }
 }
@@ -372,11 +376,11 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 
 /// Tells that a test cannot do its work on this machine, and why; `cargo xtask test` counts it.
 pub(crate) fn skipped(reason: &str) {
-    show(&format!("skipped: {reason}"));
+    tell(&format!("skipped: {reason}"));
 }
 
 #[expect(clippy::print_stderr, reason = "a test tells what it saw")]
-fn show(text: &str) {
+pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }
 

@@ -1,12 +1,21 @@
 //! What a manager says of itself, for `status`, `stop` and `doctor`: a small file in the run-dir.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
 
 use executor::ProcessId;
 use serde::{Deserialize, Serialize};
 use workflow_model::{ExecutorKind, JobId, QueueName};
 
 use crate::{layout::Layout, link::StopHow};
+
+/// What file systems allocate at once.
+const BLOCK: usize = 4096;
+/// For what may be wrong, in words.
+const ROOM: usize = 1024;
 
 /// The content of `manager.json`. True as of the last worker's start or end; which job a worker has is in the queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,7 +64,20 @@ impl ManagerState {
     }
 
     pub(super) fn write(&self, layout: &Layout) -> io::Result<()> {
-        write_atomic(&layout.manager_state(), &serde_json::to_vec(self)?)
+        let path = layout.manager_state();
+        let mut bytes = serde_json::to_vec(self)?;
+        // Blanks at its end are room for a later text of it, which on a full disk can only be written in place.
+        bytes.resize((bytes.len() + ROOM).next_multiple_of(BLOCK), b' ');
+        write_atomic(&path, &bytes).or_else(|full| {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            let room = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+            let text = bytes.trim_ascii_end().len();
+            if text > room {
+                return Err(full);
+            }
+            bytes.resize(room, b' ');
+            (&file).write_all(&bytes)
+        })
     }
 }
 
