@@ -31,6 +31,8 @@ use crate::{
 
 /// After the last job, task executors that have reported are given so long to end.
 const LAST_EXITS: Duration = Duration::from_secs(2);
+/// More spares than this only cost memory: one is started anew with each that is used.
+const MOST_SPARES: usize = 16;
 /// When no process can be started, the next try comes after so long at the latest (F82).
 const SPAWN_AGAIN: Duration = Duration::from_millis(500);
 
@@ -177,7 +179,6 @@ impl Worker {
                 Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &[], ending.clone()).await).await?)
             }
             Opened::Run(mut run) => {
-                self.spares.set_ahead(self.ahead(&run));
                 let left = match drive(self, &mut run).await {
                     // Told to stop while the queue cannot be written: nothing may be left running all the same.
                     Err(error @ Error::Queue(_)) => {
@@ -243,14 +244,14 @@ impl Worker {
         Owner { host: self.host.clone(), run_dir: self.layout.run_dir_id(), slot }
     }
 
-    /// How many spares pay: as many as can start at once, one for a job of one task.
-    fn ahead(&self, run: &super::run::Run) -> usize {
-        self.slots.count().min(run.workflow.len()).clamp(1, 16)
-    }
-
-    /// Starts spares while there is nothing else to do.
-    pub(super) fn refill(&mut self) {
-        while self.inbox_is_quiet() {
+    /// Starts spares while no order waits: as many as the tasks that are left can use at once, and for the next job one
+    /// (a foreground run has none).
+    pub(super) fn refill(&mut self, run: &super::run::Run) {
+        let counts = run.scheduler.counts();
+        let left = (counts.waiting + counts.ready + counts.retrying) as usize;
+        let next = usize::from(!self.setup.rows);
+        self.spares.set_ahead(left.min(self.slots.count()).min(MOST_SPARES).max(next));
+        while self.orders.is_empty() {
             match self.spares.refill() {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -260,10 +261,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    fn inbox_is_quiet(&self) -> bool {
-        self.orders.is_empty()
     }
 
     pub(super) fn retry_spawn(&mut self) {

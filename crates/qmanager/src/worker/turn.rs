@@ -102,7 +102,7 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     }
     run.forget(turn.done);
     worker.tell(turn.progressed, turn.rows);
-    worker.refill();
+    worker.refill(run);
     Ok(None)
 }
 
