@@ -76,6 +76,7 @@ fn cargo_test(workspace: &Workspace, what: &[&str]) -> Result<Outcome> {
     let args = ["test", "--workspace", "--all-features", "--no-fail-fast", "--quiet"];
     let mut outcome = Outcome { passed: 0, failed: Vec::new(), skipped: Vec::new() };
     let cmd = workspace.cargo().args(args).args(what).args(["--", "--show-output", "--format=pretty"]);
+    let mut failures = false; // what the failed tests wrote, after what the others wrote
     let ok = cmd.lines(|line| {
         if let Some(reason) = skip_reason(line) {
             outcome.skipped.push(reason.to_owned());
@@ -83,10 +84,14 @@ fn cargo_test(workspace: &Workspace, what: &[&str]) -> Result<Outcome> {
             outcome.failed.push(format!("test {name}"));
             println!("{line}");
         } else if line.starts_with("test result:") {
+            failures = false;
             outcome.passed += counted(line, "passed");
             println!("{line}");
-        } else if line.starts_with("----") || line.contains("panicked at") {
-            println!("{line}");
+        } else {
+            failures |= line == "failures:";
+            if failures {
+                println!("{line}");
+            }
         }
     })?;
     outcome.passed = outcome.passed.saturating_sub(outcome.skipped.len());

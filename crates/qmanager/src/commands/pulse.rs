@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// The longest time between a change and a look.
 const LAG: Duration = Duration::from_millis(200);
 /// After a write: the first further look, and when the looks have become so rare that the poll does.
-const AFTER: Duration = Duration::from_millis(1);
+const AFTER: Duration = Duration::from_micros(500);
 const AFTER_LAST: Duration = Duration::from_millis(300);
 
 /// Tells when to look again.
@@ -76,7 +76,7 @@ impl Pulse {
                 self.after = Some(AFTER.max(lag.min(LAG)));
             }
             () = tokio::time::sleep_until(end) => {
-                self.after = self.after.map(|after| after * 3).filter(|after| *after < AFTER_LAST);
+                self.after = self.after.map(|after| after * 3 / 2).filter(|after| *after < AFTER_LAST);
             }
         }
         self.looked = now();
