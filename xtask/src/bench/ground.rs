@@ -123,8 +123,16 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        for process in self.processes() {
-            Cmd::new("kill").args(["-KILL", &process.pid.to_string()]).answers();
+        // Those that are killed may have started others a moment ago.
+        let killed = self.until("all processes have ended", || {
+            let left = self.processes();
+            for process in &left {
+                Cmd::new("kill").args(["-KILL", &process.pid.to_string()]).answers();
+            }
+            left.is_empty()
+        });
+        if let Err(error) = killed {
+            eprintln!("{error:#}");
         }
         if let Err(error) = fs::remove_dir_all(&self.folder) {
             eprintln!("cannot remove {}: {error}", self.folder.display());
