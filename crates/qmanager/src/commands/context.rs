@@ -140,7 +140,8 @@ impl Context {
 
     /// The database of foreground runs.
     pub(crate) fn run_queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
-        Ok(job_queue::open(&self.run_db()?, &OpenOptions { create: false, ..OpenOptions::default() })?)
+        let options = OpenOptions { create: false, checkpoint_on_close: false, ..OpenOptions::default() };
+        Ok(job_queue::open(&self.run_db()?, &options)?)
     }
 
     /// The one job that a selector means.
