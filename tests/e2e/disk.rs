@@ -6,13 +6,14 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value;
 
 use crate::{
-    harness::{Host, skipped, until},
+    harness::{Host, skipped, until, until_within},
     witness::Witness,
 };
 
@@ -192,7 +193,7 @@ fn a_stop_while_the_database_is_locked_leaves_no_task_running() {
     let locked = Locked::take(&host);
     host.qmanager(["stop"]).success();
     daemon.wait().success();
-    until("nothing runs", || host.processes().is_empty());
+    until_within(Duration::from_secs(5), "nothing runs", || host.processes().is_empty());
     drop(locked);
     host.write("go", "");
     let mut daemon = host.start(&["--workers", "1"]);

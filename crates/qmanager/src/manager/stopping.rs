@@ -12,8 +12,9 @@ use super::{
 };
 use crate::link::{Order, StopHow};
 
-/// A worker that has not ended so long after its tasks' grace period is killed.
-const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// A worker that has not ended so long after its tasks' grace period is killed. A locked database answers after 5 s (its
+/// busy timeout), and only then are the tasks stopped.
+const STOP_MARGIN: Duration = Duration::from_secs(12);
 /// During a stop, a worker that ends with its job is replaced so often.
 const SETTLE_TRIES: u32 = 3;
 

@@ -59,6 +59,8 @@ pub(super) struct Worker {
     /// CLOCK_BOOTTIME at which the lease of the running job ends, as of its claim; renewals come by the lease file.
     pub(super) lease_deadline: u64,
     pub(super) draining: bool,
+    /// A stop that is under way.
+    pub(super) stopping: Option<StopHow>,
     /// How often the Q socket was bound again, as of the last look.
     pub(super) rebinds: u64,
     orders_back: mpsc::UnboundedSender<Option<Order>>,
@@ -136,6 +138,7 @@ impl Worker {
             spawn_again_at: None,
             lease_deadline: 0,
             draining: false,
+            stopping: None,
             rebinds: 0,
             orders_back,
             degraded: None,

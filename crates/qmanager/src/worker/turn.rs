@@ -150,8 +150,10 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
             }
         }
         Event::Order(Some(Order::Stop(how))) => match how {
-            StopHow::Release => run.release(false, now),
-            StopHow::Now => run.release(true, now),
+            StopHow::Release | StopHow::Now => {
+                worker.stopping = Some(how);
+                run.release(how == StopHow::Now, now);
+            }
             StopHow::Drain => worker.draining = true,
             StopHow::Handover => return Ok(Some(Left::HandedOver)),
         },
@@ -264,6 +266,11 @@ impl Worker {
                 }
                 Err(error) if error.is_transient() => {
                     self.degraded(Some(format!("the queue cannot be written: {}", chain(&error))));
+                    // The intent to stop cannot be recorded, and the tasks are not to run on for that.
+                    if let Some(how) = self.stopping {
+                        later.insert(0, Order::Stop(how));
+                        break Err(Error::Queue(error));
+                    }
                     if let Ok(order) = timeout(pause, self.orders.recv()).await {
                         match order {
                             None | Some(None) => break Err(Error::ManagerGone),
