@@ -59,7 +59,9 @@ async fn of_job(context: &Context, selector: &str) -> Result<Subject, Error> {
 fn of_file(context: &Context, args: &RequestArgs, source: &Source) -> Result<Subject, Error> {
     source.warn(context);
     let mut settings = base_settings(source);
-    let folder: PathBuf = args.jobfiles.as_ref().map_or_else(|| source.folder.clone(), |folder| context.path(folder));
+    // A pipe (`<(command)`) lies in no folder that could be meant.
+    let beside = source.file.as_ref().filter(|file| file.is_file()).map_or(&context.directory, |_| &source.folder);
+    let folder: PathBuf = args.jobfiles.as_ref().map_or_else(|| beside.clone(), |folder| context.path(folder));
     let shown = folder.display().to_string();
     let folder = folder.canonicalize().map_err(|e| Error::io(format!("cannot use {shown} for the job files"), e))?;
     settings.job_files = Some(folder);

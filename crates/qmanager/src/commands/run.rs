@@ -131,7 +131,8 @@ fn options(
 fn job_files(context: &Context, args: &RunArgs, source: &Source) -> Result<Option<PathBuf>, Error> {
     let folder = match (&args.jobfiles, &source.file) {
         (Some(folder), _) => context.path(folder),
-        (None, Some(_)) if !args.fresh => source.folder.clone(),
+        // A pipe (`<(command)`) lies in no folder that could be meant: fresh, as for standard input.
+        (None, Some(file)) if !args.fresh && file.is_file() => source.folder.clone(),
         _ => return Ok(None),
     };
     let shown = folder.display();
