@@ -11,6 +11,7 @@ mod examples;
 mod guard;
 mod harness;
 mod invalid;
+mod limits;
 mod names;
 mod scale;
 mod signals;

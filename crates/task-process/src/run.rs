@@ -20,6 +20,8 @@ use rustix::{
     process::{DumpableBehavior, set_dumpable_behavior, umask},
 };
 
+use workflow_model::TaskName;
+
 use crate::{
     Error,
     codec::{self, HEADER, MAX_SLOTS},
@@ -215,7 +217,7 @@ fn wait(
     let mut outcome = executor::block_on(executor.wait(spec, handle, io));
     let (out, err) = (out.finish(outcome.is_success()), err.finish(outcome.is_success()));
     if let Some(problem) = out.publish_problem.as_deref().filter(|_| outcome.is_success()) {
-        outcome = lost(request, &format!("its standard output could not be published: {problem}"));
+        outcome = unpublished(&request.name, problem);
     }
     (launch.out, launch.err) = (info(out), info(err));
     outcome
@@ -231,6 +233,8 @@ pub(crate) fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
     match rustix::fs::mkdir(tmp, Mode::RWXU) {
         // Of an executor that was killed before its request was over: the same attempt, so nobody uses it.
         Ok(()) | Err(Errno::EXIST) => {}
+        // Somebody has tidied the job's folder.
+        Err(Errno::NOENT) => std::fs::create_dir_all(tmp)?,
         Err(e) => return Err(e.into()),
     }
     if let Some((uid, gid)) = request.spec.run_as {
@@ -272,6 +276,12 @@ fn with_umask<T>(theirs: Option<u32>, act: impl FnOnce() -> T) -> T {
     let answer = act();
     umask(OURS);
     answer
+}
+
+/// A full disk may have room next time; anything else (a folder in its place, a link that leads out) is as it is.
+pub(crate) fn unpublished(name: &TaskName, problem: &str) -> Outcome {
+    let ending = if problem.contains("no space left") { Ending::Lost } else { Ending::Invalid };
+    Outcome::new(ending, format!("task {:?}: its standard output could not be published: {problem}", name.as_str()))
 }
 
 fn lost(request: &TaskRequest, why: &str) -> Outcome {

@@ -111,7 +111,8 @@ impl Running {
     /// We may not signal it.
     pub fn stop_now(&self) -> Result<(), Error> {
         self.inner.signal(Signal::TERM)?;
-        self.inner.signal(Signal::INT)
+        self.inner.signal(Signal::INT)?;
+        self.inner.signal(Signal::CONT)
     }
 
     /// SIGKILL to the task executor *alone*: its task lives on and must be ended by `Executor::stop`.

@@ -143,6 +143,8 @@ impl Manager {
         let (results, mut done) = mpsc::unbounded_channel();
         let mut serving = Serving::new(queue, watch, results, orphans, &self.options);
         let mut beat = tokio::time::interval(self.options.times.beat());
+        // After a pause (SIGSTOP, suspend) one beat, not all that were missed.
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut poll = tokio::time::interval(self.options.times.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Whoever is told that we are ready may look at once.
@@ -187,6 +189,7 @@ impl Manager {
         orphans.retain(|owner| {
             owner.host == self.host && owner.run_dir == ours && self.places.iter().all(|place| place.owner != *owner)
         });
+        orphans.sort_by(|a, b| a.slot.cmp(&b.slot));
         orphans.dedup();
         Ok(orphans)
     }

@@ -32,6 +32,9 @@ pub(super) enum Event {
 /// What a manager that serves keeps in mind.
 #[derive(Debug)]
 pub(super) struct Serving {
+    /// Leases are being prolonged for the next manager: nothing is claimed or renewed any more.
+    pub(super) handing_over: bool,
+    last_beat: Option<Instant>,
     pub(super) queue: Arc<dyn JobQueue>,
     pub(super) watch: Option<Watch>,
     pub(super) results: mpsc::UnboundedSender<Event>,
@@ -60,6 +63,8 @@ impl Serving {
         options: &Options,
     ) -> Self {
         Self {
+            handing_over: false,
+            last_beat: None,
             queue,
             watch,
             results,
@@ -131,6 +136,10 @@ impl Serving {
                 self.state_dirty |= place.crashes.take().is_some();
                 let queue = manager.options.pools[place.pool].qname.clone();
                 let missed = place.claim_seen < self.wakes;
+                // It has claimed until there was nothing: the jobs of this queue's orphans are taken.
+                let of_queue =
+                    |owner: &Owner| owner.slot.trim_end_matches(|c: char| c.is_ascii_digit()) == queue.as_str();
+                self.orphans.retain(|owner| !of_queue(owner));
                 self.ready.insert(queue, missed);
                 if missed {
                     self.offer(manager);
@@ -138,7 +147,6 @@ impl Serving {
             }
             Word::Took { job, epoch, resumed } => {
                 (place.doing, place.owes) = (Doing::Job(job, epoch), false);
-                self.orphans.retain(|owner| *owner != place.owner);
                 if resumed {
                     // Its executors run under an old lease: tell them of the new one before the old ends.
                     let deadline = task_process::boottime_now() + leases::micros(manager.options.times.lease);
@@ -224,7 +232,7 @@ impl Serving {
 
     /// Lets one idle worker of each queue that may have a job claim; when it took one, the next is asked.
     fn offer(&mut self, manager: &mut Manager) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.handing_over {
             return;
         }
         for (pool, options) in manager.options.pools.iter().enumerate() {
@@ -243,8 +251,17 @@ impl Serving {
     }
 
     fn beat(&mut self, manager: &mut Manager) {
+        if self.handing_over {
+            return; // the leases were prolonged beyond a beat's
+        }
         let silent_after = manager.options.times.beat() * 2;
         let now = Instant::now();
+        // We were paused ourselves: what the workers said meanwhile is still to be heard.
+        let late = self.last_beat.is_some_and(|last| now.duration_since(last) > manager.options.times.beat() * 3 / 2);
+        self.last_beat = Some(now);
+        if late {
+            manager.places.iter_mut().for_each(|place| place.last_beat = now);
+        }
         let mut jobs: Vec<(JobId, Epoch)> = Vec::new();
         for place in &manager.places {
             let silent = now.duration_since(place.last_beat) > silent_after;

@@ -24,7 +24,7 @@ impl Serving {
         let how = match (self.stop, request) {
             (None, Some(request)) => {
                 if let (StopHow::Handover, Some(keep)) = (request.how, request.keep_s) {
-                    self.stop_signal = number;
+                    (self.stop_signal, self.handing_over) = (number, true);
                     return self.prolong(manager, Duration::from_secs(keep));
                 }
                 request.how

@@ -141,10 +141,8 @@ impl Worker {
         if let Some(fitting) = self.kept.iter().position(|slots| slots.weight() == weight) {
             return Some(self.kept.swap_remove(fitting));
         }
-        // They may be just the ones that are missing.
-        if !self.kept.is_empty() && weight > 1 {
-            self.kept.clear();
-        }
+        // They may be just the ones that are missing, whatever the weight: a kept guard is locked for us too.
+        self.kept.clear();
         match self.slots.try_acquire(weight) {
             Ok(slots) => slots,
             Err(error) => {

@@ -51,6 +51,8 @@ pub(super) struct Worker {
     /// Slots that attempts of ours have left, for our next ones.
     pub(super) kept: Vec<SlotGuard>,
     pub(super) watchers: JoinSet<Happened>,
+    /// For each stop of a task executor, when it should have had an effect.
+    pub(super) overdue: JoinSet<Happened>,
     /// Orders in the order they came; `None` = the manager is gone.
     pub(super) orders: mpsc::UnboundedReceiver<Option<Order>>,
     pub(super) mouth: Mouth,
@@ -133,6 +135,7 @@ impl Worker {
             slots,
             kept: Vec::new(),
             watchers: JoinSet::new(),
+            overdue: JoinSet::new(),
             orders,
             mouth,
             spawn_again_at: None,
@@ -203,15 +206,15 @@ impl Worker {
             self.mouth.say(&Word::Left { job, status });
         }
         self.kept.clear();
+        self.overdue.abort_all();
         Ok(matches!(left, Left::Ended(_)) && !self.draining)
     }
 
     async fn claim(&mut self, fresh: bool, orphans: &[Owner]) -> Result<Option<Claimed>, Error> {
-        if fresh && let Ok(order) = self.orders.try_recv() {
-            // A stop that came while the last job ended is not to be overtaken by the next job.
-            let stop = matches!(order, None | Some(Order::Stop(_)));
-            self.put_back(order);
-            if stop {
+        // A stop that came while the last job ended is not to be overtaken by the next job; a cancel of that job is stale.
+        while fresh && let Ok(order) = self.orders.try_recv() {
+            if matches!(order, None | Some(Order::Stop(_))) {
+                self.put_back(order);
                 return Ok(None);
             }
         }

@@ -58,7 +58,7 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     }
     // Only now: a job that cannot run leaves no folders behind.
     run.dir.create()?;
-    worker.prepare_job_files(&run)?;
+    worker.prepare_job_files(&run, fresh && !resumed)?;
     if fresh && !rows.is_empty() {
         let (job, epoch) = (run.job.id, run.job.epoch);
         worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;

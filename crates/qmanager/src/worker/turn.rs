@@ -12,6 +12,9 @@ use workflow_model::{Attempt, ExecutorKind, JobId, JobStatus, TaskIx};
 use super::{Error, launch::chain, process::Worker, run::Run};
 use crate::link::{Order, StopHow, Word};
 
+/// Beyond the grace period: a task executor that has not ended by then is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
 /// How a worker parted with its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
@@ -29,6 +32,8 @@ pub(super) enum Left {
 pub(super) enum Happened {
     /// A task executor ended.
     Exited(JobId, TaskIx, Attempt, Exit),
+    /// A task executor was told to stop a good while ago.
+    StopOverdue(JobId, TaskIx, Attempt),
     /// The tree of a lost task executor is dead, or could not be ended.
     TreeEnded(JobId, TaskIx, Attempt, Result<(), String>),
 }
@@ -98,7 +103,7 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
         worker.launch(run, launch).await;
     }
     for (task, urgency) in turn.stops {
-        stop(run, task, urgency);
+        stop(worker, run, task, urgency);
     }
     run.forget(turn.done);
     worker.tell(turn.progressed, turn.rows);
@@ -117,6 +122,7 @@ async fn wait(worker: &mut Worker, run: &Run) -> Result<Event, Error> {
             Ok(happened) => Ok(Event::Happened(happened)),
             Err(error) => Err(Error::io("watch a task executor")(std::io::Error::other(error))),
         },
+        Some(Ok(overdue)) = worker.overdue.join_next(), if !worker.overdue.is_empty() => Ok(Event::Happened(overdue)),
         order = worker.orders.recv() => Ok(Event::Order(order.flatten())),
         () = sleep_until(timer.unwrap_or(run.clock.origin)), if timer.is_some() => Ok(Event::Timer),
         freed = worker.slots.freed(), if wants_slots => freed.map(|()| Event::SlotFreed).map_err(Error::from),
@@ -138,8 +144,10 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
     let now = run.now();
     match event {
         Event::Report(report) => run.reported(&report, now),
-        Event::Happened(Happened::Exited(job, ..) | Happened::TreeEnded(job, ..)) if job != run.job.id => {}
+        Event::Happened(Happened::Exited(job, ..) | Happened::TreeEnded(job, ..) | Happened::StopOverdue(job, ..))
+            if job != run.job.id => {}
         Event::Happened(Happened::Exited(_, task, attempt, exit)) => exited(worker, run, task, attempt, exit),
+        Event::Happened(Happened::StopOverdue(_, task, attempt)) => stop_overdue(run, task, attempt),
         Event::Happened(Happened::TreeEnded(_, task, attempt, result)) => tree_ended(run, task, attempt, result),
         Event::Order(None) => return Err(Error::ManagerGone),
         Event::Order(Some(Order::Claim { .. } | Order::Setup(_))) => {}
@@ -224,7 +232,7 @@ fn tree_ended(run: &mut Run, task: TaskIx, attempt: Attempt, result: Result<(), 
     if run.live.get(&task).is_none_or(|live| live.attempt != attempt) {
         return;
     }
-    let name = &run.workflow.task(task).name;
+    let name = run.workflow.task(task).name.as_str();
     let message = match result {
         Ok(()) => {
             format!("the task executor of {name:?} ended without a word (killed?); what it had started was ended")
@@ -237,14 +245,32 @@ fn tree_ended(run: &mut Run, task: TaskIx, attempt: Attempt, result: Result<(), 
     run.lost(task, Cause::LostExecutor, message, now);
 }
 
-fn stop(run: &Run, task: TaskIx, urgency: Urgency) {
-    let Some(process) = run.live.get(&task).and_then(|live| live.process.as_ref()) else { return };
-    let asked = match urgency {
-        Urgency::Grace => process.stop(),
-        Urgency::Kill => process.stop_now(),
+fn stop(worker: &mut Worker, run: &Run, task: TaskIx, urgency: Urgency) {
+    let Some(live) = run.live.get(&task) else { return };
+    let (job, attempt) = (run.job.id, live.attempt);
+    let Some(process) = live.process.as_ref() else { return };
+    let (asked, patience) = match urgency {
+        Urgency::Grace => (process.stop(), worker.setup.pool.settings.tasks.grace + STOP_PATIENCE),
+        Urgency::Kill => (process.stop_now(), STOP_PATIENCE),
     };
     if let Err(error) = asked {
         tracing::warn!(%task, error = chain(&error), "cannot stop a task executor");
+    }
+    worker.overdue.spawn(async move {
+        tokio::time::sleep(patience).await;
+        Happened::StopOverdue(job, task, attempt)
+    });
+}
+
+/// A task executor that does not end when it is told to (it is stopped itself, or stuck) is killed; its tree is then
+/// ended as that of any that is lost.
+fn stop_overdue(run: &Run, task: TaskIx, attempt: Attempt) {
+    let live = run.live.get(&task).filter(|live| live.attempt == attempt);
+    if let Some(process) = live.and_then(|live| live.process.as_ref()) {
+        tracing::warn!(job = %run.job.id, %task, "a task executor does not stop, killing it");
+        if let Err(error) = process.kill() {
+            tracing::warn!(%task, error = chain(&error), "cannot kill a task executor");
+        }
     }
 }
 

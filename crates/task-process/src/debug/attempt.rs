@@ -9,7 +9,11 @@ use std::{
 use executor::{Capture, Ending, Executor, Io, Outcome};
 use rustix::{fs::Mode, process::umask};
 
-use crate::{TaskRequest, control::Requests, run::make_tmp};
+use crate::{
+    TaskRequest,
+    control::Requests,
+    run::{make_tmp, unpublished},
+};
 
 /// How the task ended.
 #[derive(Debug)]
@@ -45,9 +49,7 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
             let out = out.finish(outcome.is_success());
             drop(err.finish(outcome.is_success()));
             match out.publish_problem {
-                Some(problem) if outcome.is_success() => {
-                    Outcome::new(Ending::Lost, format!("its standard output could not be published: {problem}"))
-                }
+                Some(problem) if outcome.is_success() => unpublished(&request.name, &problem),
                 _ => outcome,
             }
         }
