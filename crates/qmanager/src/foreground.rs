@@ -1,8 +1,8 @@
 //! `qmanager run`: a manager with one worker, a run-dir of its own and a reserved queue that no daemon claims.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use job_queue::{NewJob, OpenOptions};
+use job_queue::{JobQueue, NewJob, OpenOptions};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use workflow_model::{JobId, QueueName};
 
@@ -56,10 +56,12 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
     let manager = Manager::start(options, true)?;
     // The next daemon, or the WAL's own limit, writes it back: a short run does not wait for the disk at its end.
     let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
-    let queue = job_queue::open(&db, &options)?;
-    let job = match job {
-        Job::New(job) => queue.submit(vec![*job]).await?.remove(0).id,
-        Job::Old(job) => job,
+    let (queue, job) = match begin(&db, &options, job).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            manager.give_up().await;
+            return Err(error.into());
+        }
     };
     let (notices, mut heard) = mpsc::unbounded_channel();
     let serving = manager.serve(queue, Some(Watch { job, notices }));
@@ -78,6 +80,16 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
         observer.notice(notice);
     }
     ended
+}
+
+/// Opens the queue, and submits the job if it is new.
+async fn begin(db: &str, options: &OpenOptions, job: Job) -> Result<(Arc<dyn JobQueue>, JobId), job_queue::Error> {
+    let queue = job_queue::open(db, options)?;
+    let job = match job {
+        Job::New(job) => queue.submit(vec![*job]).await?.remove(0).id,
+        Job::Old(job) => job,
+    };
+    Ok((queue, job))
 }
 
 #[cfg(test)]

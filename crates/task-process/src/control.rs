@@ -39,6 +39,8 @@ pub(crate) struct Requests {
 #[derive(Debug)]
 struct State {
     requested: Option<Shutdown>,
+    /// The first signal that came.
+    signal: Option<u32>,
     watch: Option<LeaseWatch>,
 }
 
@@ -70,7 +72,11 @@ impl Requests {
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let Some((path, epoch, deadline, grace)) = lease else {
-            return Ok(Self { signals, lease: None, state: Mutex::new(State { requested: None, watch: None }) });
+            return Ok(Self {
+                signals,
+                lease: None,
+                state: Mutex::new(State { requested: None, signal: None, watch: None }),
+            });
         };
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let both = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -79,13 +85,18 @@ impl Requests {
         }
         let watch = LeaseWatch::new(path, epoch, deadline, grace, boottime_now());
         arm(&timer, watch.next())?;
-        let state = Mutex::new(State { requested: None, watch: Some(watch) });
+        let state = Mutex::new(State { requested: None, signal: None, watch: Some(watch) });
         Ok(Self { signals, lease: Some((both, timer)), state })
     }
 
     /// Whether the task was stopped because nobody renewed the lease.
     pub(crate) fn is_lease_lost(&self) -> bool {
         self.state().watch.as_ref().is_some_and(|watch| watch.stage != Stage::Held)
+    }
+
+    /// The number of the first signal that came.
+    pub(crate) fn signal(&self) -> Option<u32> {
+        self.state().signal
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,7 +112,8 @@ impl Control for Requests {
     fn take(&self) -> Option<Shutdown> {
         let mut state = self.state();
         // SIGTERM and SIGINT are two signals: one of each counts as two requests, as from an impatient person.
-        while let Ok(Some(_)) = self.signals.read_signal() {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            state.signal.get_or_insert(info.ssi_signo);
             state.requested = Some(if state.requested.is_some() { Shutdown::Twice } else { Shutdown::Once });
         }
         if let (Some((_, timer)), Some(watch)) = (&self.lease, &mut state.watch) {

@@ -181,6 +181,25 @@ impl Manager {
         Ok(serving.watched_end.map_or(Ended::Signal(serving.stop_signal), Ended::Job))
     }
 
+    /// Ends before it served: a foreground run whose queue cannot be used. Leaves nothing in its run-dir.
+    pub async fn give_up(mut self) {
+        for place in &self.places {
+            place.kill();
+        }
+        let mut left = self.places.len();
+        let gone = async {
+            while left > 0 {
+                if let Some((_, _, Heard::Exited(_))) = self.heard.recv().await {
+                    left -= 1;
+                }
+            }
+        };
+        drop(tokio::time::timeout(std::time::Duration::from_secs(2), gone).await);
+        if self.lock.is_in_place() {
+            drop(std::fs::remove_dir_all(self.options.layout.run_dir()));
+        }
+    }
+
     /// Owners under this run-dir that have jobs but no place any more (fewer workers than before, another pool).
     async fn orphans(&self, queue: &dyn JobQueue) -> Result<Vec<Owner>, Error> {
         let filter = Filter { states: vec![JobStatus::Running, JobStatus::Cancelling], ..Filter::default() };

@@ -55,7 +55,8 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
         }
     };
     crate::reports::remove_tmp(&request.paths.tmp).ok();
-    Ok(Ended { code: code(&outcome), outcome })
+    let signal = control.signal().and_then(|signal| u8::try_from(signal).ok());
+    Ok(Ended { code: code(&outcome, signal), outcome })
 }
 
 /// Becomes a shell that sees what the task would see.
@@ -74,13 +75,13 @@ pub(super) fn shell(request: &TaskRequest) -> Result<u8, String> {
 }
 
 /// As docker run, env and timeout say it.
-fn code(outcome: &Outcome) -> u8 {
+fn code(outcome: &Outcome, stopped_by: Option<u8>) -> u8 {
     match outcome.ending {
         Ending::Exited { code } => u8::try_from(code & 0xff).unwrap_or(255),
         Ending::Signaled { signal } => u8::try_from(128 + signal).unwrap_or(255),
         Ending::TimedOut => 124,
         Ending::StartFailed { code } => u8::try_from(code).unwrap_or(126),
-        Ending::Stopped => 130,
+        Ending::Stopped => 128 + stopped_by.unwrap_or(15),
         Ending::OutOfMemory => 137,
         Ending::Invalid | Ending::ImagePull { .. } | Ending::Lost => 125,
     }
