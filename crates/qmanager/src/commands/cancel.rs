@@ -4,7 +4,7 @@ use job_queue::{CancelHow, JobQueue, JobRow};
 use serde::Serialize;
 use workflow_model::{JobId, JobStatus};
 
-use super::{context::Context, pairs};
+use super::{context::Context, pairs, serving::Serving};
 use crate::{
     cli::CancelArgs,
     exit::{Error, Exit},
@@ -74,5 +74,9 @@ fn tell(context: &Context, job: &JobRow, status: JobStatus) -> Result<(), Error>
         (_, JobStatus::Cancelled) => "cancelled".into(),
         _ => "is being cancelled".into(),
     };
-    context.out.line(format_args!("{}{name} {what}", job.id))
+    context.out.line(format_args!("{}{name} {what}", job.id))?;
+    if !status.is_terminal() {
+        Serving::warn(context, &job.queue)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use workflow_model::QueueName;
 
 use super::context::Context;
-use crate::{exit::Error, manager::ManagerState};
+use crate::{exit::Error, foreground, manager::ManagerState};
 
 /// Whether somebody works for a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,17 @@ pub(super) enum Serving {
     Others(Vec<QueueName>),
     /// This state-dir has no manager.
     Nobody,
+    /// The queue is a foreground run's, and that has gone.
+    RunGone,
 }
 
 impl Serving {
     pub(super) fn of(context: &Context, queue: &QueueName) -> Result<Self, Error> {
+        if foreground::is_reserved(queue) {
+            // Each foreground run has a run-dir of its own.
+            let manager = ManagerState::read(&context.layout()?.for_run(queue));
+            return Ok(if manager.is_some() { Self::Yes } else { Self::RunGone });
+        }
         let Some(state) = ManagerState::read(&context.layout()?) else { return Ok(Self::Nobody) };
         if state.workers.iter().any(|worker| worker.queue == *queue) {
             return Ok(Self::Yes);
@@ -31,6 +38,10 @@ impl Serving {
     pub(super) fn problem(&self, queue: &QueueName) -> Option<(String, String)> {
         match self {
             Self::Yes => None,
+            Self::RunGone => Some((
+                "the `qmanager run` of this job has gone".to_owned(),
+                "`qmanager run --resume JOB` goes on with it; a cancel takes effect then, too".to_owned(),
+            )),
             Self::Nobody => {
                 let start = if queue.as_str() == QueueName::DEFAULT {
                     "`qmanager start -d`".to_owned()

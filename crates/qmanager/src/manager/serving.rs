@@ -191,7 +191,7 @@ impl Serving {
         self.state_dirty = true;
         if let Some(how) = self.stop {
             // With this code it has stopped its tasks, though it could not write that down.
-            place.owes &= status.as_ref().map_or(true, |status| status.code() != Some(1));
+            place.owes &= status.as_ref().map_or(true, |status| status.code() != Some(crate::worker::ABANDONED.into()));
             return self.settle(manager, how);
         }
         let delay = place.backoff(&manager.options);

@@ -26,6 +26,7 @@ use executor::Executor;
 use workflow_model::ExecutorKind;
 
 pub use error::Error;
+pub(crate) use process::ABANDONED;
 pub use process::run;
 
 /// The executors that a program was built with.

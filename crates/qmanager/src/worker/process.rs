@@ -69,6 +69,9 @@ pub(super) struct Worker {
     degraded: Option<String>,
 }
 
+/// With this code a worker ends that has stopped its tasks, though it could not write that down.
+pub(crate) const ABANDONED: u8 = 3;
+
 /// The body of `qworker`: runs a worker on the socket pair that is its standard input, until its manager says stop or
 /// is gone. Code 1: it was not started by a manager, cannot have its place, or lost its job to another worker.
 #[must_use]
@@ -89,7 +92,8 @@ pub fn run(registry: &Registry) -> ExitCode {
                 crate::telemetry::init(tracing::level_filters::LevelFilter::ERROR, false);
             }
             tracing::error!("{}", chain(&error));
-            ExitCode::FAILURE
+            // With the queue failed for good its tasks were stopped first.
+            if matches!(error, Error::Queue(_)) { ExitCode::from(ABANDONED) } else { ExitCode::FAILURE }
         }
     }
 }

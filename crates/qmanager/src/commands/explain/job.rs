@@ -47,6 +47,13 @@ pub(super) async fn reasons(
     queue: &dyn JobQueue,
     subject: &Subject<'_>,
 ) -> Result<Vec<Reason>, Error> {
+    let row = subject.row;
+    if !row.status.is_terminal()
+        && foreground::is_reserved(&row.queue)
+        && let Some((what, help)) = Serving::of(context, &row.queue)?.problem(&row.queue)
+    {
+        return Ok(vec![Reason::new(what).help(help.replace("JOB", &subject.short()))]);
+    }
     Ok(match subject.row.status {
         JobStatus::Queued => queued(context, queue, subject.row).await?,
         JobStatus::Running => running(context, subject),

@@ -11,6 +11,7 @@ use crate::{
     cli::StatusArgs,
     commands::{list, pulse::Pulse, screen, serving::Serving},
     exit::{Error, Exit},
+    foreground,
     output::{JobView, Output, Table, TaskView, ago, local, now},
     text::{self, Tone, paint, safe},
 };
@@ -34,7 +35,8 @@ pub(super) async fn run(context: &Context, args: &StatusArgs, selector: &str) ->
         return follow(context, args, &queue, job).await;
     }
     show(context, args, &*queue, &job).await?;
-    if job.status == JobStatus::Queued {
+    // A daemon's job that runs has a worker, or gets one back; a foreground run that has gone does not come again.
+    if job.status == JobStatus::Queued || !job.status.is_terminal() && foreground::is_reserved(&job.queue) {
         Serving::warn(context, &job.queue)?;
     }
     Ok(Exit::Done)
