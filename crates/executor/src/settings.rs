@@ -159,6 +159,39 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
+/// A text, or a bare number taken as one, so that the parser can say which unit is missing.
+struct Written(String);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Written;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text with a unit, such as \"10s\" or \"64MiB\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Written, E> {
+                Ok(Written(text.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Written, E> {
+                Ok(Written(number.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Written, E> {
+                Ok(Written(number.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Written, E> {
+                Ok(Written(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// A duration as text with a unit.
 mod duration {
     use super::*;
@@ -168,7 +201,7 @@ mod duration {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+        parse_duration(&Written::deserialize(deserializer)?.0).map_err(de::Error::custom)
     }
 }
 
@@ -181,7 +214,7 @@ mod size {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        parse_size(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+        parse_size(&Written::deserialize(deserializer)?.0).map_err(de::Error::custom)
     }
 }
 
@@ -214,7 +247,9 @@ mod tests {
         assert_eq!(read("{}").unwrap(), Settings::default());
         assert_eq!(Settings::default().tasks.grace, Duration::from_secs(10));
         assert!(read(r#"{"tasks": {"graze": "1s"}}"#).unwrap_err().contains("graze"));
-        assert!(read(r#"{"tasks": {"grace": "10"}}"#).unwrap_err().contains("10s"), "says what to write");
+        for bare in [r#"{"tasks": {"grace": "10"}}"#, r#"{"tasks": {"grace": 10}}"#] {
+            assert!(read(bare).unwrap_err().contains("10s"), "says what to write");
+        }
         assert!(read(r#"{"executors": {"shell": {"rlimits": {"nofile": -1}}}}"#).is_err());
     }
 }
