@@ -185,8 +185,8 @@ impl Worker {
         let (job, epoch) = (claimed.job.id, claimed.job.epoch);
         self.mouth.say(&Word::Took { job, epoch, resumed: claimed.resumed });
         let left = match recover::open(self, claimed).await? {
-            Opened::Invalid(ending) => {
-                Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &[], ending.clone()).await).await?)
+            Opened::Invalid(ending, rows) => {
+                Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?)
             }
             Opened::Run(mut run) => {
                 let left = match drive(self, &mut run).await {

@@ -25,7 +25,7 @@ pub(super) enum Opened {
     /// To be driven.
     Run(Box<Run>),
     /// It cannot run here; nothing was started.
-    Invalid(JobEnding),
+    Invalid(JobEnding, Vec<TaskRow>),
 }
 
 /// Opens a claimed job.
@@ -54,11 +54,14 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     drop(plan);
     let mut run = Run::new(job, workflow, settings, dir, scheduler, clock);
     if !resumed && let Err(problems) = worker.check(&run) {
-        return Ok(invalid(problems));
+        // None of them will ever start: what does not end by itself is skipped (design §4).
+        let why = "the job cannot run here";
+        return Ok(Opened::Invalid(ending(problems), skipped(&run.workflow, |_| true, why, &run.clock)));
     }
     // Only now: a job that cannot run leaves no folders behind.
     run.dir.create()?;
-    worker.prepare_job_files(&run, fresh && !resumed)?;
+    let untouched = rows.iter().all(|row| row.attempt.0 == 0);
+    worker.prepare_job_files(&run, untouched)?;
     if fresh && !rows.is_empty() {
         let (job, epoch) = (run.job.id, run.job.epoch);
         worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;
@@ -128,12 +131,19 @@ fn restore(plan: &Plan, slots: usize, rows: &[TaskRow], clock: &Clock) -> Result
 fn unselected(workflow: &Workflow, settings: &JobSettings, clock: &Clock) -> Vec<TaskRow> {
     let Some(selection) = &settings.selection else { return Vec::new() };
     let selected: std::collections::HashSet<TaskIx> = selection.iter().copied().collect();
+    skipped(workflow, |task| !selected.contains(&task), "not selected", clock)
+}
+
+fn skipped(workflow: &Workflow, which: impl Fn(TaskIx) -> bool, why: &str, clock: &Clock) -> Vec<TaskRow> {
     let row = dag_scheduler::Row { state: dag_scheduler::TaskState::Skipped, ..dag_scheduler::Row::default() };
-    let skipped = workflow.iter().map(|(ix, _)| ix).filter(|ix| !selected.contains(ix));
-    let skipped = skipped.map(|ix| TaskRow { message: Some("not selected".into()), ..record::row(ix, &row, clock) });
-    skipped.collect()
+    let tasks = workflow.iter().map(|(task, _)| task).filter(|task| which(*task));
+    tasks.map(|task| TaskRow { message: Some(why.into()), ..record::row(task, &row, clock) }).collect()
 }
 
 fn invalid(message: String) -> Opened {
-    Opened::Invalid(JobEnding { status: JobStatus::Failed, cause: Some(JobCause::Invalid), message: Some(message) })
+    Opened::Invalid(ending(message), Vec::new())
+}
+
+fn ending(message: String) -> JobEnding {
+    JobEnding { status: JobStatus::Failed, cause: Some(JobCause::Invalid), message: Some(message) }
 }
