@@ -61,6 +61,8 @@ pub(super) struct Worker {
     /// CLOCK_BOOTTIME at which the lease of the running job ends, as of its claim; renewals come by the lease file.
     pub(super) lease_deadline: u64,
     pub(super) draining: bool,
+    /// Whether the manager knows that we are good for something.
+    pub(super) progressed: bool,
     /// A stop that is under way.
     pub(super) stopping: Option<StopHow>,
     /// How often the Q socket was bound again, as of the last look.
@@ -145,6 +147,7 @@ impl Worker {
             spawn_again_at: None,
             lease_deadline: 0,
             draining: false,
+            progressed: false,
             stopping: None,
             rebinds: 0,
             orders_back,

@@ -321,8 +321,9 @@ impl Worker {
     }
 
     /// Tells the manager what was recorded.
-    fn tell(&self, progressed: bool, rows: Vec<TaskRow>) {
-        if progressed {
+    fn tell(&mut self, progressed: bool, rows: Vec<TaskRow>) {
+        // Once is enough: it is about this process, and its manager wakes for each word.
+        if progressed && !std::mem::replace(&mut self.progressed, true) {
             self.mouth.say(&Word::Progressed);
         }
         if self.setup.rows && !rows.is_empty() {
