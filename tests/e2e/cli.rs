@@ -17,19 +17,6 @@ fn host() -> Host {
 }
 
 #[test]
-fn run_exits_as_its_job_ends() {
-    let host = host();
-    host.write("good.yaml", GOOD);
-    host.write("bad.yaml", BAD);
-    host.qmanager(["run", "good.yaml"]).expect(0);
-    let bad = host.qmanager(["run", "bad.yaml"]).expect(1);
-    assert!(bad.stderr.contains("exit code 3") && bad.stderr.contains("why"), "{bad:?}");
-    assert!(bad.stderr.contains("qmanager logs"), "the command to look further\n{bad:?}");
-    assert_eq!(bad.stdout, "", "standard output is for data");
-    host.assert_nothing_left();
-}
-
-#[test]
 fn exit_codes_are_those_of_the_table() {
     let host = host();
     host.write("bad.yaml", BAD);
@@ -101,27 +88,6 @@ fn a_job_goes_through_its_life_by_the_verbs() {
     assert_eq!(listed, BTreeSet::from([early.stdout.trim().to_owned(), slow]));
     host.qmanager(["stop"]).expect(0);
     daemon.wait().expect(0);
-    host.assert_nothing_left();
-}
-
-#[test]
-fn a_corrected_definition_runs_only_what_it_changes() {
-    let host = host();
-    host.write("v1.yaml", "- name: keep\n  params: {command: echo kept >> trace}\n- name: mend\n  depends: [keep]\n  params: {command: \"false\"}\n- name: after\n  depends: [mend]\n  params: {command: echo after >> trace}\n");
-    host.write("v2.yaml", "- name: new\n  params: {command: echo new >> trace}\n- name: keep\n  params: {command: echo kept >> trace}\n- name: mend\n  depends: [keep]\n  params: {command: echo mended >> trace}\n- name: after\n  depends: [mend]\n  params: {command: echo after >> trace}\n");
-    host.qmanager(["run", "v1.yaml"]).expect(1);
-    let plan = host.qmanager(["retry", "@last", "--with", "v2.yaml", "--dry-run", "--json"]).success().json();
-    let names: Vec<&str> =
-        plan[0]["tasks"].as_array().unwrap().iter().filter_map(|task| task["name"].as_str()).collect();
-    assert_eq!(names, ["new", "mend", "after"]);
-    host.qmanager(["retry", "@last", "--with", "v2.yaml"]).expect(0);
-    let mut lines: Vec<String> = host.read("trace").lines().map(str::to_owned).collect();
-    assert_eq!(lines.first().map(String::as_str), Some("kept"), "ran once, in the first round");
-    lines.sort();
-    assert_eq!(lines, ["after", "kept", "mended", "new"]);
-    host.qmanager(["retry", "@last"]).expect(8);
-    host.qmanager(["retry", "@last", "--only", "after"]).expect(0);
-    assert_eq!(host.read("trace").matches("after").count(), 2);
     host.assert_nothing_left();
 }
 
@@ -265,42 +231,6 @@ fn a_large_fan_out_shows_the_ends_of_its_failures() {
 }
 
 #[test]
-fn files_go_in_and_out_and_stay_the_users() {
-    let host = host();
-    host.write("count.yaml", "- name: count\n  params: {command: \"wc -l < data/in.csv > out.txt\"}\n");
-    host.write("in.csv", "1\n2\n3\n");
-    let _daemon = host.start(&["--workers", "1"]);
-    host.qmanager(["submit", "count.yaml", "--file", "in.csv:data/in.csv", "--wait"]).expect(0);
-    let names: Vec<String> = host
-        .qmanager(["files", "ls", "@last", "--json"])
-        .json()
-        .iter()
-        .filter(|entry| entry["kind"] == "file")
-        .map(|entry| entry["path"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(names, ["data/in.csv", "out.txt"]);
-    host.qmanager(["files", "get", "@last", "*.txt", "fetched"]).expect(0);
-    assert_eq!(host.read("fetched/out.txt").trim(), "3");
-    host.qmanager(["wait", "@last", "--get", "data/*.csv:fetched"]).expect(0);
-    let same = host.qmanager(["files", "diff", "@last", "fetched"]).success();
-    assert_eq!(same.stdout, "", "{same:?}");
-    host.write("fetched/out.txt", "4\n");
-    assert_eq!(host.qmanager(["files", "diff", "@last", "fetched"]).success().stdout, "~ out.txt\n");
-    host.qmanager(["files", "put", "@last", "fetched/out.txt:new/"]).expect(0);
-    host.qmanager(["files", "rm", "@last", "new/*"]).expect(0);
-    host.qmanager(["files", "rm", "@last", "new/*"]).expect(4);
-    host.qmanager(["files", "put", "@last", "in.csv:../out"]).expect(2);
-
-    host.qmanager(["run", "count.yaml", "--file", "in.csv:data/in.csv"]).expect(0);
-    host.qmanager(["prune", "--older-than", "0s"]).expect(0);
-    assert_eq!(host.qmanager(["list", "--json"]).success().stdout, "");
-    assert_eq!(host.read("out.txt").trim(), "3", "a folder of the user's is never pruned");
-    let left = fs::read_dir(host.state_dir().join("jobs")).unwrap();
-    let left: Vec<_> = left.filter_map(|entry| entry.ok()).filter(|entry| entry.path().is_dir()).collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-#[test]
 fn a_key_stands_for_one_job() {
     let host = host();
     host.write("good.yaml", GOOD);
@@ -314,33 +244,6 @@ fn a_key_stands_for_one_job() {
     let folders: Vec<_> = fs::read_dir(host.state_dir().join("jobs")).unwrap().filter_map(|e| e.ok()).collect();
     let folders: Vec<_> = folders.iter().filter(|entry| entry.path().is_dir()).collect();
     assert_eq!(folders.len(), 1, "the files of a submit that made no job are gone: {folders:?}");
-}
-
-#[test]
-fn values_reach_tasks_by_their_precedence() {
-    let host = host().with_env("QMANAGER__TASKS__ENV__A", "host").with_env("QMANAGER__TASKS__ENV__B", "host");
-    let show = "echo $A $B $C $D";
-    host.write("job.yaml", format!("env: {{B: job, C: job}}\nworkflow:\n- name: show\n  params: {{command: {show:?}, env: {{C: task, D: task}}}}\n"));
-    host.write("file.env", "# a comment\nD='file'\nexport E=x\n");
-    host.qmanager(["run", "job.yaml"]).expect(0);
-    assert_eq!(host.qmanager(["logs", "@last", "show"]).stdout, "host job task task\n");
-    host.qmanager(["run", "job.yaml", "--env-file", "file.env", "--env", "A=line"]).expect(0);
-    assert_eq!(host.qmanager(["logs", "@last", "show"]).stdout, "line job task file\n");
-}
-
-#[test]
-fn only_and_from_leave_the_rest_alone() {
-    let host = host();
-    let task = |name: &str, depends: &str| {
-        format!("- name: {name}\n  depends: [{depends}]\n  params: {{command: echo {name} >> trace}}\n")
-    };
-    host.write("chain.yaml", [task("a", ""), task("b", "a"), task("c", "b")].concat());
-    host.qmanager(["run", "chain.yaml", "--from", "b"]).expect(0);
-    assert_eq!(host.read("trace"), "b\nc\n");
-    host.qmanager(["run", "chain.yaml", "--only", "a"]).expect(0);
-    assert_eq!(host.read("trace"), "b\nc\na\n");
-    let why = host.qmanager(["explain", "@last", "b"]).success();
-    assert!(why.stdout.contains("--only"), "{why:?}");
 }
 
 #[test]
@@ -358,44 +261,6 @@ fn a_detached_daemon_is_ready_when_start_returns() {
 }
 
 #[test]
-fn an_interrupted_run_is_gone_on_with() {
-    let host = host();
-    host.write(
-        "gate.yaml",
-        "- name: first\n  params: {command: echo first >> trace}\n- name: gate\n  depends: [first]\n  params: {command: \"echo begun >> trace; while [ ! -e open ]; do sleep 0.05; done\"}\n- name: last\n  depends: [gate]\n  params: {command: echo last >> trace}\n",
-    );
-    let mut run = host.spawn(&["run", "gate.yaml"]);
-    until("the gate is reached", || fs::read_to_string(host.dir().join("trace")).is_ok_and(|t| t.contains("begun")));
-    let done = run.end(Signal::INT).expect(130);
-    assert!(done.stderr.contains("--resume"), "{done:?}");
-    host.assert_nothing_left();
-    let why = host.qmanager(["explain", "@last"]).success();
-    assert!(why.stdout.contains("run --resume"), "{why:?}");
-    host.write("open", "");
-    host.qmanager(["run", "--resume"]).expect(0);
-    assert_eq!(host.read("trace"), "first\nbegun\nbegun\nlast\n", "what had succeeded is not run again");
-    host.qmanager(["run", "--resume"]).expect(8);
-    host.assert_nothing_left();
-}
-
-#[test]
-fn run_takes_what_the_shell_has_only_when_told() {
-    let host = host().with_env("TOKEN", "s3cret-value").with_env("MY_FLAG", "on");
-    host.write(
-        "env.yaml",
-        "- name: show\n  params:\n    command: echo \"flag=$MY_FLAG token=${T:+set} $T\"\n    env: {T: {secret: API}}\n- name: slow\n  params: {command: sleep 60}\n- name: bad\n  depends: [show]\n  params: {command: exit 1}\n",
-    );
-    host.qmanager(["run", "env.yaml"]).expect(1);
-    let args = ["run", "env.yaml", "--pass-env", "MY_*", "--secret", "API=env:TOKEN", "--fail-fast"];
-    let run = host.qmanager(args).expect(1);
-    let logs = host.qmanager(["logs", "@last", "show"]).success();
-    assert!(logs.stdout.starts_with("flag=on token=set"), "{logs:?}\n{run:?}");
-    assert!(!logs.stdout.contains("s3cret-value"), "a secret's value is never in a log\n{logs:?}");
-    host.qmanager(["run", "env.yaml", "--secret", "API=env:NOT_SET"]).expect(2);
-    host.assert_nothing_left();
-}
-
-#[test]
 fn definitions_come_from_standard_input_too() {
     let host = host();
     let done = host.qmanager_with_stdin(&["run", "-"], GOOD.as_bytes()).expect(0);
@@ -403,4 +268,92 @@ fn definitions_come_from_standard_input_too() {
     host.qmanager_with_stdin(&["check", "-"], b"- {name: a, depnds: [b]}\n").expect(3);
     host.qmanager_with_stdin(&["submit", "-", "-q"], b"").expect(3);
     assert_eq!(host.qmanager(["logs", "@last", "--no-prefix"]).stdout, "out\nerr\n");
+}
+
+#[test]
+fn labels_names_keys_and_queues_have_no_control_characters() {
+    let host = host();
+    host.write("good.yaml", GOOD);
+    for (flag, text) in [
+        ("--label", "a\nb=c"),
+        ("--label", "a=b\x1b[31m"),
+        ("--label", "a\t=b"),
+        ("--name", "a\nb"),
+        ("--name", " a"),
+        ("--name", ""),
+        ("--key", "a\x07"),
+        ("--qname", "a\nb"),
+    ] {
+        let done = host.qmanager(["submit", "good.yaml", flag, text]).expect(2);
+        assert!(!done.stderr.trim_end().contains(|c: char| c.is_control() && c != '\n'), "{done:?}");
+        assert!(done.stderr.contains("hint: "), "{done:?}");
+    }
+    for (key, value) in
+        [("name", "\"a\\nb\""), ("key", "\"\\e\""), ("labels", "{\"a\\nb\": c}"), ("labels", "{a: \"\\t\"}")]
+    {
+        host.write("job.yaml", format!("workflow: good.yaml\n{key}: {value}\n"));
+        let done = host.qmanager(["submit", "job.yaml"]).expect(3);
+        assert!(done.stderr.contains("control character"), "{done:?}");
+    }
+    assert_eq!(host.qmanager(["list", "--json"]).stdout, "");
+    host.qmanager(["submit", "good.yaml", "--label", "empty=", "--label", "é=👩‍🔬 x"]).success();
+    assert_eq!(host.qmanager(["list", "--json", "--label", "é=👩‍🔬 x"]).json().len(), 1);
+    host.qmanager(["list", "--label", "a\nb=c"]).expect(2);
+    host.qmanager(["cancel", "--name", "a\nb", "--yes"]).expect(2);
+}
+
+#[test]
+fn what_is_set_for_a_queue_that_is_not_there_is_told() {
+    let host = host();
+    host.write("good.yaml", GOOD);
+    host.qmanager(["submit", "good.yaml", "--qname", "reports"]).success();
+    let paused = host.qmanager(["queue", "pause", "report"]).success();
+    assert!(
+        paused.stderr.contains("no queue report yet") && paused.stderr.contains("did you mean reports?"),
+        "{paused:?}"
+    );
+    let limited = host.qmanager(["queue", "limit", "2", "fresh"]).success();
+    assert!(limited.stderr.contains("no queue fresh yet"), "{limited:?}");
+    for known in ["reports", "fresh", "default"] {
+        let paused = host.qmanager(["queue", "pause", known]).success();
+        assert!(!paused.stderr.contains("yet"), "{paused:?}");
+    }
+    let resumed = host.qmanager(["queue", "resume", "reprots"]).expect(4);
+    assert!(resumed.stderr.contains("did you mean reports?"), "{resumed:?}");
+    assert!(host.qmanager(["queue", "ls"]).stdout.contains("fresh"), "it is kept for its first job");
+    assert!(!host.qmanager(["queue", "ls"]).stdout.contains("reprots"));
+}
+
+#[test]
+fn a_state_dir_that_cannot_be_used_is_one_code_and_the_remedy() {
+    let host = host();
+    host.write("good.yaml", GOOD);
+    for folder in ["/proc/nowhere", "/dev/null/x", "good.yaml"] {
+        for verb in [&["run", "good.yaml"][..], &["submit", "good.yaml"], &["start"], &["start", "-d"]] {
+            let line = [&["--state-dir", folder], verb].concat();
+            let done = host.qmanager(&line).expect(5);
+            assert!(done.stderr.contains(folder) && done.stderr.contains("--state-dir"), "{line:?}\n{done:?}");
+            assert!(done.stderr.starts_with("error: "), "nothing is said of a job before\n{done:?}");
+        }
+    }
+}
+
+#[test]
+fn f88_a_second_cancel_is_as_good_as_the_first_but_what_ended_otherwise_stays() {
+    let host = host();
+    host.write("good.yaml", GOOD);
+    host.write("bad.yaml", BAD);
+    let waiting = host.submit(&["good.yaml"]);
+    for _ in 0..2 {
+        host.qmanager(["cancel", &waiting]).expect(0);
+    }
+    for (file, code, status) in [("good.yaml", 0, "succeeded"), ("bad.yaml", 1, "failed")] {
+        host.qmanager(["run", file]).expect(code);
+        let refused = host.qmanager(["cancel", "@last"]).expect(8);
+        assert!(refused.stdout.contains(&format!("had ended already: {status}")), "{refused:?}");
+        let both = host.qmanager(["cancel", &waiting, "@last", "--json"]).expect(8).json();
+        assert_eq!((&both[0]["status"], &both[1]["status"]), (&"cancelled".into(), &status.into()));
+        // A filter finds what can be cancelled.
+        host.qmanager(["cancel", "--state", status, "--yes"]).expect(0);
+    }
 }

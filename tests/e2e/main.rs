@@ -8,6 +8,8 @@ mod disk;
 mod docs;
 mod elf;
 mod examples;
+mod files;
+mod foreground;
 mod guard;
 mod harness;
 mod invalid;

@@ -122,7 +122,7 @@ impl Scene {
 
 #[test]
 fn f16_a_signal_in_the_middle_of_run_releases_the_job_and_resume_goes_on() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let scene = Scene::obedient();
         let mut run = scene.run();
         let began = now();

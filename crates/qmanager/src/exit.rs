@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::text::safe;
+
 /// The exit code of `qmanager`. The table of the command line page, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -28,6 +30,8 @@ pub enum Exit {
     ExecutorUnusable = 9,
     /// A bug of ours.
     Internal = 10,
+    /// `run` was ended by a hang-up of its terminal (the job was stopped first).
+    HungUp = 129,
     /// `run` was ended by SIGINT (the job was stopped first).
     Interrupted = 130,
     /// `run` was ended by SIGTERM (the job was stopped first).
@@ -48,6 +52,7 @@ impl Exit {
         (Self::Refused, "refused by state"),
         (Self::ExecutorUnusable, "executor not usable"),
         (Self::Internal, "internal error (a bug)"),
+        (Self::HungUp, "run ended by HUP (job stopped first)"),
         (Self::Interrupted, "run ended by INT (job stopped first)"),
         (Self::Terminated, "run ended by TERM (job stopped first)"),
     ];
@@ -56,6 +61,17 @@ impl Exit {
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// What a signal means for the `run` that it ended, as shells write it: 128 + n.
+    #[must_use]
+    pub fn of_signal(signal: i32) -> Self {
+        use rustix::process::Signal;
+        match signal {
+            hup if hup == Signal::HUP.as_raw() => Self::HungUp,
+            int if int == Signal::INT.as_raw() => Self::Interrupted,
+            _ => Self::Terminated,
+        }
     }
 
     /// What an ended job means for the verb that waited for it.
@@ -205,6 +221,17 @@ impl From<job_queue::Error> for Error {
     }
 }
 
+impl From<crate::layout::Error> for Error {
+    fn from(error: crate::layout::Error) -> Self {
+        let what =
+            format!("cannot use {}, where the queue and the jobs' files are kept", safe(&error.path.to_string_lossy()));
+        Self::new(Exit::QueueUnavailable, what).because(error.source).hint(
+            "make it a folder that you may write to, or name another: --state-dir DIR, QMANAGER__STATE_DIR, or state_dir in \
+             qmanager.toml",
+        )
+    }
+}
+
 /// A source chain as one line: a boxed error cannot be moved out of its owner.
 fn with_causes(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
@@ -225,7 +252,7 @@ mod tests {
     #[test]
     fn the_codes_are_those_of_the_page() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130, 143]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 129, 130, 143]);
     }
 
     #[test]

@@ -16,6 +16,17 @@ const SOCKET_PATH_MAX: usize = 107;
 /// The longest `/<qname><NN>.ipc`: a queue name has at most 32 characters, a worker number at most 4 digits.
 const SOCKET_NAME_MAX: usize = 1 + 32 + 4 + 4;
 
+/// A folder of ours that cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}", .path.display())]
+pub struct Error {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
 /// The folders of one state-dir. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -52,15 +63,27 @@ impl Layout {
         Self { state_dir: self.state_dir.clone(), run_dir: self.run_dir.join(queue.as_str()) }
     }
 
+    /// Makes the state-dir, 0700.
+    ///
+    /// # Errors
+    /// It cannot be made, or we may not write to it.
+    pub fn create_state_dir(&self) -> Result<(), Error> {
+        make(&self.state_dir)?;
+        let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::access(&self.state_dir, wanted)
+            .map_err(|errno| Error { path: self.state_dir.clone(), source: errno.into() })
+    }
+
     /// Makes both folders, 0700, and checks that the run-dir is ours.
     ///
     /// # Errors
     /// A folder cannot be made, is not a folder, belongs to another user, or others may write to it.
-    pub fn create(&self) -> io::Result<()> {
-        for dir in [&self.state_dir, &self.run_dir, &self.leases()] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        }
-        let meta = fs::symlink_metadata(&self.run_dir)?;
+    pub fn create(&self) -> Result<(), Error> {
+        self.create_state_dir()?;
+        make(&self.run_dir)?;
+        make(&self.leases())?;
+        let unusable = |source| Error { path: self.run_dir.clone(), source };
+        let meta = fs::symlink_metadata(&self.run_dir).map_err(unusable)?;
         let wrong = if !meta.is_dir() {
             "is not a folder"
         } else if meta.uid() != rustix::process::geteuid().as_raw() {
@@ -70,7 +93,7 @@ impl Layout {
         } else {
             return Ok(());
         };
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("run-dir {} {wrong}", self.run_dir.display())))
+        Err(unusable(io::Error::new(io::ErrorKind::PermissionDenied, format!("the run-dir {wrong}"))))
     }
 
     /// What outlives a stop: queue, job files, logs.
@@ -144,6 +167,11 @@ impl Layout {
     pub fn stop_request(&self) -> PathBuf {
         self.run_dir.join("stop.json")
     }
+}
+
+fn make(dir: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Error { path: dir.to_path_buf(), source })
 }
 
 /// FNV-1a: stable over processes and versions, since owners in the queue carry it.

@@ -52,6 +52,9 @@ pub struct RetryArgs {
     /// Set a variable for every task of this round
     #[arg(long, value_name = "K=V")]
     pub env: Vec<String>,
+    /// Where a secret's value is: NAME=env:VAR or NAME=file:PATH (jobs of `run` only)
+    #[arg(long, value_name = "NAME=SOURCE")]
+    pub secret: Vec<String>,
     /// Only say what would run
     #[arg(long)]
     pub dry_run: bool,

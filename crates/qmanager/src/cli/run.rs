@@ -30,7 +30,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "GLOB", conflicts_with = "resume")]
     pub pass_env: Vec<String>,
     /// Where a secret's value is: NAME=env:VAR or NAME=file:PATH
-    #[arg(long, value_name = "NAME=SOURCE")]
+    #[arg(long, value_name = "NAME=SOURCE", conflicts_with = "resume")]
     pub secret: Vec<String>,
     /// Which executor runs the tasks [default: shell]
     #[arg(long, value_name = "E", value_parser = executor_kind)]
@@ -48,7 +48,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "JOB", num_args = 0..=1, default_missing_value = "@last")]
     pub resume: Option<String>,
     /// Cancel the job at the first task that fails
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     pub fail_fast: bool,
     /// Copy job files out after the end
     #[arg(long, value_name = "GLOB:DIR")]

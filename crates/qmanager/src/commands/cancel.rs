@@ -32,8 +32,13 @@ pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Er
         refused |= job.status.is_terminal() && job.status != JobStatus::Cancelled;
     }
     queue.wake().await?;
-    // A filter finds what it finds; a job that was named and had ended already is not cancelled by this.
-    Ok(if refused && !args.jobs.is_empty() { Exit::Refused } else { Exit::Done })
+    // A filter finds what it finds; but whoever names a job that had ended otherwise did not get it cancelled. (A second
+    // cancel is as good as the first, F88.)
+    if refused && !args.jobs.is_empty() {
+        context.out.note("a job that has ended stays as it is");
+        return Ok(Exit::Refused);
+    }
+    Ok(Exit::Done)
 }
 
 async fn chosen(context: &Context, queue: &dyn JobQueue, args: &CancelArgs) -> Result<Vec<JobRow>, Error> {

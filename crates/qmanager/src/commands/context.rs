@@ -101,9 +101,7 @@ impl Context {
 
     /// The queue's database; made if there is none.
     pub(crate) fn queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
-        self.layout()?
-            .create()
-            .map_err(|e| Error::new(Exit::QueueUnavailable, "cannot make the state-dir").because(e))?;
+        self.layout()?.create_state_dir()?;
         self.open(true)
     }
 

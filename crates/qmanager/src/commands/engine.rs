@@ -106,6 +106,7 @@ pub(super) fn failed(error: crate::manager::Error) -> Error {
     use crate::manager::Error as E;
     match error {
         E::Queue(error) => error.into(),
+        E::Folder(error) => error.into(),
         E::Running { .. } => {
             Error::refused(error.to_string()).hint("`qmanager status` shows it, `qmanager stop` ends it")
         }

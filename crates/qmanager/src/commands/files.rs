@@ -1,6 +1,7 @@
 //! `qmanager files`: look at and change the files of a job.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
@@ -86,6 +87,32 @@ pub(super) async fn put_first(
                 store.forget(area).await.map_err(failed)?;
             }
             return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Two sources for one place: the second would silently take the place of the first.
+///
+/// # Errors
+/// Code 2, with both sources.
+pub(super) fn refuse_one_place_for_two(files: &[(PathBuf, Option<String>)]) -> Result<(), Error> {
+    let mut taken: BTreeMap<JobPath, &Path> = BTreeMap::new();
+    for (source, target) in files {
+        // A source without a name of its own (`..`) gets that of the folder it leads to.
+        let own = || source.canonicalize().ok()?.file_name().map(ToOwned::to_owned);
+        let place = match place(source, target.as_deref())? {
+            Some(place) => place,
+            None => match own() {
+                Some(name) => JobPath::new(name).map_err(|e| Error::usage(e.to_string()))?,
+                None => continue,
+            },
+        };
+        if let Some(first) = taken.insert(place.clone(), source) {
+            let [first, second] = [first, source].map(|path| safe(&path.to_string_lossy()).into_owned());
+            let place = if place.is_root() { ".".into() } else { shown(&place) };
+            return Err(Error::usage(format!("two sources for one job file {:?}: {first} and {second}", safe(&place)))
+                .hint("give one of them another place: SRC:DST"));
         }
     }
     Ok(())
@@ -208,16 +235,20 @@ async fn put(context: &Context, store: &Fs, area: &Area, what: &[String]) -> Res
 }
 
 async fn import(store: &Fs, area: &Area, source: &Path, target: Option<&str>) -> Result<(), Error> {
-    let target = match target {
-        None => None,
+    store.import(area, source, place(source, target)?.as_ref()).await.map_err(failed)
+}
+
+/// Where a source goes, as far as it is said; else the store gives it its own name.
+fn place(source: &Path, target: Option<&str>) -> Result<Option<JobPath>, Error> {
+    match target {
+        None => Ok(None),
         // A target that ends in a slash is a folder to put it in, as with cp.
         Some(folder) if folder.ends_with('/') => {
             let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Some(path(&format!("{folder}{name}"))?)
+            path(&format!("{folder}{name}")).map(Some)
         }
-        Some(name) => Some(path(name)?),
-    };
-    store.import(area, source, target.as_ref()).await.map_err(failed)
+        Some(name) => path(name).map(Some),
+    }
 }
 
 async fn remove(context: &Context, store: &Fs, area: &Area, globs: &[String]) -> Result<Exit, Error> {

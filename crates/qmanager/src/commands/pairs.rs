@@ -1,9 +1,12 @@
 //! `K=V` texts, environment files, `SRC[:DST]` and `GLOB:DIR`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use job_queue::Filter;
-use workflow_model::JobStatus;
+use workflow_model::{JobStatus, TaskName};
 
 use super::context::Context;
 use crate::{exit::Error, text::safe};
@@ -19,6 +22,27 @@ pub(super) fn pair(flag: &str, text: &str) -> Result<(String, String), Error> {
 /// Several of them.
 pub(super) fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Error> {
     texts.iter().map(|text| pair(flag, text)).collect()
+}
+
+/// Labels: what a job definition may say, and nothing else, on the command line too.
+pub(super) fn labels(texts: &[String]) -> Result<Vec<(String, String)>, Error> {
+    let all = pairs("--label", texts)?;
+    for (key, value) in &all {
+        words("--label", key)?;
+        if !value.is_empty() {
+            words("--label", value)?;
+        }
+    }
+    Ok(all)
+}
+
+/// Words for people (a name, a key, a label): the rules of a task's name.
+pub(super) fn words(flag: &str, text: &str) -> Result<(), Error> {
+    TaskName::new(text).map(drop).map_err(|wrong| {
+        // Debug's form shows what a terminal must not get.
+        Error::usage(format!("{flag}: {:?} {}", wrong.text, wrong.reason))
+            .hint("write 1 to 256 printable characters, without blanks at either end")
+    })
 }
 
 /// A variable for tasks: a name that every program can read, and none of ours.
@@ -91,13 +115,38 @@ pub(super) fn filter(
     states: &[String],
 ) -> Result<Filter, Error> {
     let all: Vec<&str> = JobStatus::ALL.iter().map(|status| status.as_str()).collect();
+    if let Some(name) = name {
+        words("--name", name)?;
+    }
     Ok(Filter {
         queue: context.qname()?,
         name: name.cloned(),
-        labels: pairs("--label", labels)?,
+        labels: self::labels(labels)?,
         states: self::states(states, &all)?,
         ..Filter::default()
     })
+}
+
+/// `NAME=env:VAR` or `NAME=file:PATH`; paths become absolute, since the worker is elsewhere.
+pub(super) fn secrets(context: &Context, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let parse = |text: &String| {
+        let (name, source) = pair("--secret", text)?;
+        let source = match source.split_once(':') {
+            Some(("env", variable)) if !variable.is_empty() => {
+                if !context.environment.vars.contains_key(std::ffi::OsStr::new(variable)) {
+                    return Err(Error::usage(format!("--secret {name}: the variable {:?} is not set", safe(variable))));
+                }
+                source
+            }
+            Some(("file", path)) if !path.is_empty() => format!("file:{}", context.path(Path::new(path)).display()),
+            _ => {
+                return Err(Error::usage(format!("--secret {:?} names no source", safe(&name)))
+                    .hint("write NAME=env:VARIABLE or NAME=file:PATH"));
+            }
+        };
+        Ok((name, source))
+    };
+    texts.iter().map(parse).collect()
 }
 
 /// `SRC[:DST]`. A source whose own name has a colon is taken whole if it exists.

@@ -1,6 +1,6 @@
 //! `qmanager queue`: look at and steer queues.
 
-use job_queue::QueueRow;
+use job_queue::{JobQueue, QueueRow};
 use serde::Serialize;
 use workflow_model::QueueName;
 
@@ -10,6 +10,7 @@ use crate::{
     exit::{Error, Exit},
     foreground,
     output::{JSON_VERSION, Table},
+    select,
     text::safe,
 };
 
@@ -78,8 +79,38 @@ async fn list(context: &Context, only: Option<QueueName>) -> Result<Exit, Error>
     Ok(Exit::Done)
 }
 
+/// What is set for a queue that does not exist is kept for its first job (so it can be paused before anything is
+/// submitted to it); but that it is new is said, since a slip of the fingers would leave the queue that is meant alone.
+/// `default` is there by its name.
+async fn warn_if_new(context: &Context, queue: &dyn JobQueue, name: &QueueName) -> Result<(), Error> {
+    if let Some(error) = missing(queue, name).await? {
+        context.out.warn(format_args!("{error}; this is kept for its first job"));
+        error.hints.iter().for_each(|hint| context.out.note(format_args!("hint: {hint}")));
+    }
+    Ok(())
+}
+
+async fn missing(queue: &dyn JobQueue, name: &QueueName) -> Result<Option<Error>, Error> {
+    let rows = queue.queues().await?;
+    if *name == QueueName::default() || rows.iter().any(|row| row.name == *name) {
+        return Ok(None);
+    }
+    let others = rows.iter().map(|row| &row.name).filter(|other| !foreground::is_reserved(other));
+    let others = others.map(QueueName::as_str).chain([QueueName::DEFAULT]);
+    let error = Error::not_found(format!("there is no queue {name} yet"));
+    Ok(Some(match select::nearest(name.as_str(), others) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error,
+    }))
+}
+
 async fn pause(context: &Context, name: &QueueName, paused: bool) -> Result<Exit, Error> {
     let queue = context.queue()?;
+    if paused {
+        warn_if_new(context, &*queue, name).await?;
+    } else if let Some(error) = missing(&*queue, name).await? {
+        return Err(error.hint("`qmanager queue ls` shows them all"));
+    }
     queue.pause(name, paused).await?;
     queue.wake().await?;
     show(context, name).await?;
@@ -97,6 +128,7 @@ async fn set_limit(context: &Context, name: &QueueName, text: &str) -> Result<Ex
         })?),
     };
     let queue = context.queue()?;
+    warn_if_new(context, &*queue, name).await?;
     queue.limit(name, limit).await?;
     queue.wake().await?;
     show(context, name).await?;

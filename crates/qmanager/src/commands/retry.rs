@@ -1,5 +1,7 @@
 //! `qmanager retry`: a new round of an ended job. Prints what it will run first.
 
+use std::collections::BTreeMap;
+
 use job_queue::{JobRow, NewRound, TaskRow};
 use serde::Serialize;
 use workflow_model::{JobId, TaskIx, Workflow};
@@ -113,15 +115,26 @@ fn plan(
     if tasks.is_empty() {
         return Err(nothing(job, args));
     }
-    let extra = pairs::environment(context, &[], &args.env)?;
-    if !extra.is_empty() || settings != before {
-        settings.env_override.extend(extra);
+    settings.env_override.extend(pairs::environment(context, &[], &args.env)?);
+    settings.secrets.extend(secrets(context, args, &before)?);
+    if settings != before {
         let text = serde_json::to_string(&settings).map_err(|e| Error::internal("cannot write settings").because(e))?;
         round.settings = Some(text);
     }
     round.reset.clone_from(&tasks);
     let obstacles = closure::obstacles(&workflow, &rows, &tasks);
     Ok(Plan { workflow, tasks, round, obstacles })
+}
+
+/// Where this round finds secrets: beside, or instead of, what `run --secret` said.
+fn secrets(context: &Context, args: &RetryArgs, settings: &JobSettings) -> Result<BTreeMap<String, String>, Error> {
+    if !args.secret.is_empty() && !settings.foreground {
+        return Err(Error::usage(
+            "--secret is for jobs of `qmanager run`: the workers of a queue take no secret's source from a job",
+        )
+        .hint("name it in the configuration of the workers: [secrets], and its `allow` for this queue"));
+    }
+    pairs::secrets(context, &args.secret)
 }
 
 fn chosen(args: &RetryArgs, workflow: &Workflow, rows: &[TaskRow]) -> Result<Vec<TaskIx>, Error> {

@@ -1,10 +1,6 @@
 //! `qmanager run`: one job, here, in the foreground.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use job_queue::{JobQueue, JobRow, NewJob, NewRound};
 use jobfiles::Area;
@@ -64,7 +60,7 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     source.warn(context);
     let settings = JobSettings {
         env_override: pairs::environment(context, &args.env_file, &args.env)?,
-        secrets: secrets(context, &args.secret)?,
+        secrets: pairs::secrets(context, &args.secret)?,
         job_files: job_files(context, args, &source)?,
         selection: selection(&source.workflow, args)?,
         fail_fast: args.fail_fast,
@@ -80,6 +76,8 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     let options = options(context, args, job.queue.clone(), args.executor)?;
     let area = Area { job: job.id, folder: settings.job_files.clone() };
     let files = wanted_files(context, &source, &args.files)?;
+    // Before anything is said of a job that could not even be kept.
+    context.layout()?.create_state_dir()?;
     if !files.is_empty() {
         files::put_first(context, &area, &files).await?;
     }
@@ -153,28 +151,6 @@ fn selection(workflow: &Workflow, args: &RunArgs) -> Result<Option<Vec<TaskIx>>,
     Ok(None)
 }
 
-/// `NAME=env:VAR` or `NAME=file:PATH`; paths become absolute, since the worker is elsewhere.
-fn secrets(context: &Context, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
-    let parse = |text: &String| {
-        let (name, source) = pairs::pair("--secret", text)?;
-        let source = match source.split_once(':') {
-            Some(("env", variable)) if !variable.is_empty() => {
-                if !context.environment.vars.contains_key(std::ffi::OsStr::new(variable)) {
-                    return Err(Error::usage(format!("--secret {name}: the variable {:?} is not set", safe(variable))));
-                }
-                source
-            }
-            Some(("file", path)) if !path.is_empty() => format!("file:{}", context.path(Path::new(path)).display()),
-            _ => {
-                return Err(Error::usage(format!("--secret {:?} names no source", safe(&name)))
-                    .hint("write NAME=env:VARIABLE or NAME=file:PATH"));
-            }
-        };
-        Ok((name, source))
-    };
-    texts.iter().map(parse).collect()
-}
-
 /// The first line names the folder in which things will happen.
 fn announce(context: &Context, job: &NewJob, settings: &JobSettings) -> Result<(), Error> {
     let folder = match &settings.job_files {
@@ -239,7 +215,7 @@ async fn finish(
         }
         Ended::Signal(signal) => {
             context.out.note(format_args!("hint: `qmanager run --resume {}` goes on", id.short()));
-            Ok(if signal == rustix::process::Signal::INT.as_raw() { Exit::Interrupted } else { Exit::Terminated })
+            Ok(Exit::of_signal(signal))
         }
     }
 }

@@ -77,7 +77,7 @@ fn tell(context: &Context, pid: u32) -> Result<(), Error> {
 /// Starts this program again without -d, in a session of its own; answers when it says that it is ready.
 async fn detach(context: &Context) -> Result<Exit, Error> {
     let layout = context.layout()?;
-    layout.create().map_err(|e| Error::io("cannot make the state-dir", e))?;
+    layout.create()?;
     if let Some(state) = ManagerState::read(&layout) {
         return Err(Error::refused(format!("a daemon runs here already (process {})", state.process.pid))
             .hint("`qmanager status` shows it, `qmanager stop` ends it"));

@@ -117,7 +117,7 @@ fn new_job(context: &Context, source: &Source, args: &SubmitArgs, queue: QueueNa
     let job = source.job.as_deref();
     let at = args.at.as_deref().map(|text| parse_moment(text, now()).map_err(|e| Error::usage(format!("--at: {e}"))));
     let mut labels: BTreeMap<String, String> = job.map(|job| job.labels.clone()).unwrap_or_default();
-    labels.extend(pairs::pairs("--label", &args.label)?);
+    labels.extend(pairs::labels(&args.label)?);
     let settings =
         JobSettings { env_override: pairs::environment(context, &args.env_file, &args.env)?, ..base_settings(source) };
     let run_at: Option<Micros> = at.transpose()?.or(job.and_then(|job| job.run_at));
@@ -169,20 +169,15 @@ pub(super) fn wanted_files(
     flags: &[String],
 ) -> Result<Vec<(PathBuf, Option<String>)>, Error> {
     let flags = flags.iter().map(|text| pairs::source(context, text));
-    source.files().map(Ok).chain(flags).collect()
+    let files = source.files().map(Ok).chain(flags).collect::<Result<Vec<_>, _>>()?;
+    files::refuse_one_place_for_two(&files)?;
+    Ok(files)
 }
 
-/// A name or key: printable, not empty, under 256 characters.
+/// A name or key, as a job definition may have it.
 fn checked(flag: &str, text: Option<String>) -> Result<Option<String>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    let wrong = if text.is_empty() {
-        "is empty"
-    } else if text.chars().any(char::is_control) {
-        "has a control character (a newline, a tab, …)"
-    } else if text.chars().count() > 256 {
-        "is longer than 256 characters"
-    } else {
-        return Ok(Some(text));
-    };
-    Err(Error::usage(format!("{flag} {:?} {wrong}", safe(&text.chars().take(80).collect::<String>()))))
+    if let Some(text) = &text {
+        pairs::words(flag, text)?;
+    }
+    Ok(text)
 }

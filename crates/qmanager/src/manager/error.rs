@@ -14,7 +14,10 @@ pub enum Error {
         /// The run-dir.
         run_dir: PathBuf,
     },
-    /// A file or folder of ours failed.
+    /// A folder of ours cannot be used.
+    #[error(transparent)]
+    Folder(#[from] crate::layout::Error),
+    /// A file of ours failed.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

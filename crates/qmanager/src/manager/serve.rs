@@ -19,7 +19,7 @@ use super::{
     sweep::sweep,
     workers::{Doing, Heard, Place},
 };
-use crate::link::StopHow;
+use crate::{layout, link::StopHow};
 
 /// What a foreground run wants to be told.
 #[derive(Debug)]
@@ -81,13 +81,13 @@ impl Manager {
     /// Another manager serves this run-dir, the folders cannot be made, or a worker cannot be started at all.
     pub fn start(options: Options, rows: bool) -> Result<Self, Error> {
         let layout = options.layout.clone();
-        layout.create().map_err(Error::io("make the run-dir"))?;
+        layout.create()?;
         let running = || Error::Running {
             pid: ManagerState::read(&layout).map(|state| state.process.pid),
             run_dir: layout.run_dir().to_path_buf(),
         };
         let lock = ManagerLock::acquire(&layout.manager_lock())
-            .map_err(Error::io(format!("lock {}", layout.manager_lock().display())))?
+            .map_err(|source| layout::Error { path: layout.manager_lock(), source })?
             .ok_or_else(running)?;
         // Foreground runs share the state-dir with a daemon and with each other.
         let state_dir = match rows {

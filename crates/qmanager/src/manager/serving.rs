@@ -286,12 +286,9 @@ impl Serving {
     /// The run-dir was removed under us: without its lock another manager could start. Tasks are in the reports and
     /// the queue, so a new start loses nothing.
     fn run_dir_gone(&mut self, manager: &mut Manager) {
-        match manager
-            .options
-            .layout
-            .create()
-            .and_then(|()| ManagerLock::acquire(&manager.options.layout.manager_lock()))
-        {
+        let layout = &manager.options.layout;
+        let made = layout.create().map_err(|error| error.source);
+        match made.and_then(|()| ManagerLock::acquire(&layout.manager_lock())) {
             Ok(Some(lock)) => {
                 tracing::warn!(run_dir = %manager.options.layout.run_dir().display(), "the run-dir was removed, made again");
                 manager.lock = lock;

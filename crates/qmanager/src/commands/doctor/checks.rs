@@ -60,7 +60,8 @@ fn configuration(context: &Context) -> Result<Finding, Error> {
 fn folders(layout: &Layout) -> Vec<Finding> {
     if let Err(error) = layout.create() {
         let help = "name another with --state-dir, or give this one to your user";
-        return vec![Finding::fail("state-dir", format!("{}: {error}", layout.state_dir().display()), help)];
+        let what = format!("{}: {}", safe(&error.path.to_string_lossy()), error.source);
+        return vec![Finding::fail("state-dir", what, help)];
     }
     let path = layout.state_dir();
     let shown = safe(&path.display().to_string()).into_owned();
