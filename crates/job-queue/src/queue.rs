@@ -45,6 +45,21 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// cancel was accepted before this call ends as cancelled, whatever `end` says.
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error>;
 
+    /// [`finish`](Self::finish), and then [`claim`](Self::claim), in one commit: a worker goes from job to job at the cost
+    /// of one. Answers what both answer. The end counts for the claim (a queue at its limit of 1 gives the next job). A
+    /// claim that is refused does not keep the job from ending: no job is answered, and the next `claim` says why.
+    ///
+    /// # Errors
+    /// As for [`finish`](Self::finish); nothing was claimed then.
+    async fn finish_and_claim(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        rows: &[TaskRow],
+        end: JobEnding,
+        claim: &Claim,
+    ) -> Result<(JobStatus, Option<Claimed>), Error>;
+
     /// Gives the job back to the queue, with the last task rows. A job whose cancel was accepted ends as cancelled
     /// instead. Answers the status that stands.
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error>;

@@ -19,6 +19,7 @@ pub mod cancel;
 pub mod claim;
 pub mod lease;
 pub mod list;
+pub mod next;
 pub mod poll;
 pub mod prune;
 pub mod queues;
@@ -54,6 +55,8 @@ macro_rules! conformance {
                 executor_and_store_are_written_down, epochs_grow;
             lease: renewal_names_what_is_held, fenced_writes_change_nothing, fenced_even_by_the_same_owner,
                 f86_a_late_end_after_a_takeover;
+            next: ends_one_and_takes_the_next, counts_the_end_for_the_limit, ends_even_if_nothing_is_given,
+                fenced_takes_nothing, ends_as_cancelled_and_goes_on, f85_workers_go_from_job_to_job;
             record: rows_are_kept_whole, counts_follow, terminal_tasks_are_absorbing, refusal_changes_nothing,
                 a_large_job;
             cancel: of_a_queued_job, of_a_running_job_is_seen, escalates_and_never_back, of_a_terminal_job,

@@ -14,7 +14,11 @@ use super::{Store, claim_by, ending, job, owner, row};
 use crate::{CancelHow, Error, JobQueue, NewRound};
 
 /// Runs `body` once per handle, each on a thread and a runtime of its own, as processes are; answers in order.
-async fn each<T, F>(store: &dyn Store, handles: usize, body: impl Fn(usize, Arc<dyn JobQueue>) -> F + Sync) -> Vec<T>
+pub(super) async fn each<T, F>(
+    store: &dyn Store,
+    handles: usize,
+    body: impl Fn(usize, Arc<dyn JobQueue>) -> F + Sync,
+) -> Vec<T>
 where
     T: Send,
     F: Future<Output = T>,

@@ -15,19 +15,22 @@ use crate::{Claim, Claimed, Error, Micros, Owner, clock};
 const DUE_AT_ONCE: u32 = 500;
 
 pub(super) fn claim(db: &mut Db, claim: &Claim) -> Result<Option<Claimed>, Error> {
-    db.write(Durability::Normal, |conn, now| {
-        let settings = check_in(conn, claim)?;
-        let orphan = orphan(conn, claim)?;
-        let seq = match orphan {
-            Some(seq) => Some(seq),
-            None if claim.fresh && settings.open(conn, claim)? => {
-                make_due(conn, claim, now)?;
-                conn.prepare_cached(NEXT_READY)?.query_row([claim.queue.as_str()], |row| row.get(0)).optional()?
-            }
-            None => None,
-        };
-        seq.map(|seq| take(conn, claim, now, seq, orphan.is_some())).transpose()
-    })
+    db.write(Durability::Normal, |conn, now| take_one(conn, now, claim))
+}
+
+/// Takes a job within a transaction.
+pub(super) fn take_one(conn: &Connection, now: Micros, claim: &Claim) -> Result<Option<Claimed>, Error> {
+    let settings = check_in(conn, claim)?;
+    let orphan = orphan(conn, claim)?;
+    let seq = match orphan {
+        Some(seq) => Some(seq),
+        None if claim.fresh && settings.open(conn, claim)? => {
+            make_due(conn, claim, now)?;
+            conn.prepare_cached(NEXT_READY)?.query_row([claim.queue.as_str()], |row| row.get(0)).optional()?
+        }
+        None => None,
+    };
+    seq.map(|seq| take(conn, claim, now, seq, orphan.is_some())).transpose()
 }
 
 /// The job that comes next: highest priority, then oldest.

@@ -4,33 +4,50 @@ use rusqlite::Connection;
 use workflow_model::{Cause, Epoch, JobId, JobStatus, TaskStatus};
 
 use super::{
+    claim,
     codec::{self, Deltas},
     db::{Db, Durability},
     record::put_rows,
 };
-use crate::{Error, JobEnding, Micros, TaskRow};
+use crate::{Claim, Claimed, Error, JobEnding, Micros, TaskRow};
 
+/// Ends a job, and takes the next one if one is wanted.
 pub(super) fn finish(
     db: &mut Db,
-    job: JobId,
-    epoch: Epoch,
+    (job, epoch): (JobId, Epoch),
     rows: &[TaskRow],
     end: &JobEnding,
-) -> Result<JobStatus, Error> {
+    next: Option<&Claim>,
+) -> Result<(JobStatus, Option<Claimed>), Error> {
     if !end.status.is_terminal() {
         return Err(Error::Refused(format!("a job cannot end as {}", end.status)));
     }
     db.write(Durability::Full, |conn, now| {
-        let brief = codec::fenced(conn, job, epoch)?;
-        let deltas = put_rows(conn, brief.seq, rows)?;
-        // Whoever was told that the job is being cancelled must not read later that it ended otherwise (F88, I15).
-        if brief.cancel && end.status != JobStatus::Cancelled {
-            close(conn, brief.seq, now, &cancelled("cancelled"), deltas)?;
-            return Ok(JobStatus::Cancelled);
+        let status = end_job(conn, now, (job, epoch), rows, end)?;
+        let next = next.map(|next| claim::take_one(conn, now, next));
+        match next {
+            Some(Err(Error::Mismatch(_))) | None => Ok((status, None)),
+            Some(taken) => Ok((status, taken?)),
         }
-        close(conn, brief.seq, now, end, deltas)?;
-        Ok(end.status)
     })
+}
+
+fn end_job(
+    conn: &Connection,
+    now: Micros,
+    (job, epoch): (JobId, Epoch),
+    rows: &[TaskRow],
+    end: &JobEnding,
+) -> Result<JobStatus, Error> {
+    let brief = codec::fenced(conn, job, epoch)?;
+    let deltas = put_rows(conn, brief.seq, rows)?;
+    // Whoever was told that the job is being cancelled must not read later that it ended otherwise (F88, I15).
+    if brief.cancel && end.status != JobStatus::Cancelled {
+        close(conn, brief.seq, now, &cancelled("cancelled"), deltas)?;
+        return Ok(JobStatus::Cancelled);
+    }
+    close(conn, brief.seq, now, end, deltas)?;
+    Ok(end.status)
 }
 
 pub(super) fn release(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {

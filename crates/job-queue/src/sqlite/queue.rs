@@ -177,7 +177,19 @@ impl JobQueue for Sqlite {
 
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error> {
         let rows = rows.to_vec();
-        self.apart(move |db| end::finish(db, job, epoch, &rows, &end)).await
+        self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, None)).await.map(|(status, _)| status)
+    }
+
+    async fn finish_and_claim(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        rows: &[TaskRow],
+        end: JobEnding,
+        claim: &Claim,
+    ) -> Result<(JobStatus, Option<Claimed>), Error> {
+        let (rows, claim) = (rows.to_vec(), claim.clone());
+        self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, Some(&claim))).await
     }
 
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
