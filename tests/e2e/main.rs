@@ -1,5 +1,6 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
+mod aftermath;
 mod cli;
 mod control;
 mod crash;

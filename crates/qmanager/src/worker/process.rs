@@ -10,7 +10,7 @@ use std::{
 
 use executor::Executor;
 use job_queue::{Claim, Claimed, JobQueue, OpenOptions, Owner};
-use task_process::{Exit, Inbox, RunDir, SlotGuard, Slots, Spares, WorkerLock};
+use task_process::{Exit, Inbox, JobDir, RunDir, SlotGuard, Slots, Spares, WorkerLock};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -189,7 +189,9 @@ impl Worker {
         self.mouth.say(&Word::Took { job, epoch, resumed: claimed.resumed });
         let left = match recover::open(self, claimed).await? {
             Opened::Invalid(ending, rows) => {
-                Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?)
+                let status = self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?;
+                tidy(&JobDir::new(self.layout.job(job), rows.len()));
+                Left::Ended(status)
             }
             Opened::Run(mut run) => {
                 let left = match drive(self, &mut run).await {
@@ -200,10 +202,8 @@ impl Worker {
                     }
                     left => left?,
                 };
-                if left != Left::HandedOver
-                    && let Err(error) = run.dir.finish()
-                {
-                    tracing::warn!(error = chain(&error), "cannot tidy the job's folder");
+                if left != Left::HandedOver {
+                    tidy(&run.dir);
                 }
                 left
             }
@@ -348,6 +348,12 @@ impl Worker {
         let exits = async { while self.watchers.join_next().await.is_some() {} };
         drop(timeout(LAST_EXITS, exits).await);
         Ok(())
+    }
+}
+
+fn tidy(dir: &JobDir) {
+    if let Err(error) = dir.finish() {
+        tracing::warn!(error = chain(&error), "cannot tidy the job's folder");
     }
 }
 
