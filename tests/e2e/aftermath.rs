@@ -6,7 +6,7 @@ use job_queue::{Claim, OpenOptions};
 use rustix::process::Signal;
 use workflow_model::{Attempt, ExecutorKind, TaskIx, TaskStatus};
 
-use crate::harness::{Host, until};
+use crate::harness::{Host, now, until};
 
 /// A damaged definition or a row of a task that it does not have: the job fails, and what an earlier worker left running of
 /// it ends first, with grace.
@@ -67,4 +67,39 @@ async fn a_resumed_job_that_is_damaged_leaves_nothing_running() {
     host.assert_nothing_left();
     let job_dir = host.state_dir().join("jobs").join(&job);
     assert!(fs::metadata(job_dir.join("logs")).is_ok_and(|logs| logs.is_dir()), "the logs stay");
+}
+
+/// The queue's file is gone: nothing can be recorded any more, and nothing is to run on for that.
+#[test]
+fn f35_a_stop_ends_tasks_whose_queue_was_removed() {
+    let long = "trap \"\" TERM; touch DIR/up; sleep 300";
+    for (how, worker_first) in [("--now", false), ("--now", true), ("", false), ("", true)] {
+        let host = Host::new().with_env("QMANAGER__TASKS__GRACE", "500ms");
+        let host = host.with_env("QMANAGER__TIMES__BACKOFF", "10ms").with_env("QMANAGER__TIMES__BACKOFF_MAX", "50ms");
+        let dir = host.dir().display().to_string();
+        let task = |name: &str, command: &str| {
+            format!("- {{name: {name}, params: {{command: '{}'}}}}\n", command.replace("DIR", &dir))
+        };
+        let short = "while [ ! -e DIR/go ]; do sleep 0.02; done";
+        host.write("w.yaml", task("long", long) + &task("short", short));
+        let mut daemon = host.start(&["--workers", "1", "--parallel", "2"]);
+        host.submit(&["w.yaml"]);
+        until("the task runs", || host.dir().join("up").exists());
+        let worker = host.titled("qworker: ");
+        fs::remove_file(host.state_dir().join("queue.db")).expect("removed");
+        if worker_first {
+            // It notices when it wants to write, and is replaced by one that knows nothing of the job.
+            host.write("go", "");
+            until("another worker is there", || {
+                let now = host.titled("qworker: ");
+                !now.is_empty() && now != worker
+            });
+        }
+        let began = now();
+        host.qmanager(["stop", how].into_iter().filter(|word| !word.is_empty())).success();
+        daemon.wait();
+        assert!(began.elapsed() < Duration::from_secs(30), "not before a lease ends: {:?}", began.elapsed());
+        until("nothing is left", || host.processes().is_empty());
+        assert!(fs::read_dir(host.run_dir()).expect("the run-dir").next().is_none(), "{how} {worker_first}");
+    }
 }

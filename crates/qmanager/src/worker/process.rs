@@ -122,7 +122,7 @@ impl Worker {
         let inbox = Inbox::bind(lock)?;
         let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
         let log = io::stderr().as_fd().try_clone_to_owned().map_err(Error::io("use standard error"))?;
-        let title = format!("task-executor: {}", run_dir.path().display());
+        let title = task_process::title(run_dir.path());
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
         // Its manager stays longer, and writes the WAL back.

@@ -320,7 +320,11 @@ impl Worker {
                     }
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }
-                Err(error) => break Err(error.into()),
+                Err(error) => {
+                    // As above: the stop is not forgotten with the queue.
+                    later.splice(0..0, self.stopping.map(Order::Stop));
+                    break Err(error.into());
+                }
             }
         };
         for order in later {
