@@ -86,7 +86,9 @@ fn f35_a_stop_ends_tasks_whose_queue_was_removed() {
         host.submit(&["w.yaml"]);
         until("the task runs", || host.dir().join("up").exists());
         let worker = host.titled("qworker: ");
-        fs::remove_file(host.state_dir().join("queue.db")).expect("removed");
+        for file in ["queue.db", "queue.db-wal", "queue.db-shm"] {
+            fs::remove_file(host.state_dir().join(file)).expect("removed");
+        }
         if worker_first {
             // It notices when it wants to write, and is replaced by one that knows nothing of the job.
             host.write("go", "");

@@ -125,8 +125,9 @@ impl Worker {
         let title = task_process::title(run_dir.path());
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
-        // Its manager stays longer, and writes the WAL back.
-        let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
+        // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
+        // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
+        let options = OpenOptions { create: setup.rows, checkpoint_on_close: false, ..OpenOptions::default() };
         let queue = job_queue::open(&setup.db, &options).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
         tokio::spawn(forward(ear, orders_back.clone()));
