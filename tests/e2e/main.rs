@@ -19,5 +19,6 @@ mod names;
 mod scale;
 mod signals;
 mod task_executor;
+mod template;
 mod warm;
 mod witness;

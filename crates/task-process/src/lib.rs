@@ -35,6 +35,7 @@ mod running;
 mod slots;
 mod spawn;
 mod stray;
+mod template;
 
 pub use codec::{MAX_REPORT, MAX_REQUEST, decode_report, decode_request, encode_report, encode_request};
 pub use endpoint::{MAX_SOCKET_PATH, RunDir, worker_name};
