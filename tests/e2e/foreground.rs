@@ -142,3 +142,33 @@ fn a_resume_takes_nothing_that_it_would_not_use() {
         host.qmanager(&line).expect(2);
     }
 }
+
+#[test]
+fn prune_takes_old_interrupted_runs_but_none_that_lives() {
+    let host = host().with_env("QMANAGER__TIMES__LEASE", "3s");
+    let dir = host.dir().display();
+    let text = format!("- name: a\n  params: {{command: 'touch up; while [ ! -e {dir}/go ]; do sleep 0.02; done'}}\n");
+    host.write("w/gate.yaml", text);
+    let up = host.dir().join("w/up");
+    let pruned = |age: &str| host.qmanager(["prune", "--older-than", age, "--json"]).success().json().len();
+    for signal in [Signal::KILL, Signal::INT] {
+        let mut run = host.spawn(&["run", "w/gate.yaml"]);
+        until("the task runs", || up.exists());
+        assert_eq!(pruned("0s"), 0, "it is at work");
+        run.end(signal);
+        if signal == Signal::KILL {
+            assert_eq!(pruned("0s"), 0, "its task lives");
+            host.write("go", "");
+        }
+        until("nothing of it lives", || host.processes().is_empty());
+        assert_eq!(pruned("1h"), 0, "it is young");
+        // Its lease may last a little longer.
+        until("it is old", || pruned("0s") == 1);
+        assert_eq!(host.qmanager(["list", "--json"]).stdout, "");
+        fs::remove_file(&up).expect("the user's folder stays");
+        fs::remove_file(host.dir().join("go")).unwrap_or(());
+    }
+    let jobs = fs::read_dir(host.state_dir().join("jobs")).expect("jobs").flatten();
+    assert_eq!(jobs.filter(|entry| entry.path().is_dir()).count(), 0);
+    host.assert_nothing_left();
+}

@@ -99,7 +99,7 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// What there is to do for the workers of a host, in one query.
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error>;
 
-    /// Forgets terminal jobs, in batches; answers their ids.
+    /// Forgets jobs, in batches; answers their ids.
     async fn prune(&self, what: &Prune) -> Result<Vec<JobId>, Error>;
 
     /// Tells sleeping managers that something changed (a file, a NOTIFY). Called by the verbs that change something.

@@ -297,7 +297,8 @@ pub struct Poll {
     pub owners: Vec<Owner>,
 }
 
-/// Which terminal jobs to forget: those that `ended_before` or `keep` names. Without any rule, none.
+/// Which jobs to forget: terminal ones that `ended_before` or `keep` names, and those of `abandoned`. Without any rule,
+/// none.
 #[derive(Debug, Clone, Default)]
 pub struct Prune {
     /// Those that ended before this moment.
@@ -306,6 +307,9 @@ pub struct Prune {
     pub failed_before: Option<Micros>,
     /// Those beyond the newest so many that ended.
     pub keep: Option<u64>,
+    /// Jobs that have not ended and never will: the caller knows that nobody has them, or will (interrupted foreground
+    /// runs). Each goes if it still has this epoch, so not if somebody claimed it meanwhile.
+    pub abandoned: Vec<(JobId, Epoch)>,
     /// Only say which.
     pub dry_run: bool,
 }

@@ -66,7 +66,8 @@ macro_rules! conformance {
             list: newest_first, by_each_condition, by_id_suffix, in_pages;
             queues: pause_holds_back_fresh_jobs, limit_counts_jobs_under_way, are_listed;
             poll: says_what_is_ready, names_the_next_moment, names_cancels_of_the_host, names_owners;
-            prune: by_age, by_number, keeps_failed_longer, never_takes_what_has_not_ended, only_says_which;
+            prune: by_age, by_number, keeps_failed_longer, never_takes_what_has_not_ended, only_says_which,
+                abandoned_ones_by_their_epoch;
             races: f85_sixteen_claimers, f86_takeover_against_end, f88_cancel_against_claim,
                 f88_cancel_against_end, f88_retry_against_retry, same_key_from_many;
         );

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use workflow_model::{Epoch, JobId, JobStatus, TaskStatus};
 
 use super::{Store, claim_by, ending, job, row};
-use crate::{Error, Filter, JobQueue, Micros, Prune};
+use crate::{Claim, Error, Filter, JobQueue, Micros, Prune};
 
 /// Jobs that ended one after the other, at different moments.
 async fn ended(queue: &dyn JobQueue, statuses: &[JobStatus]) -> Vec<(JobId, Micros)> {
@@ -54,7 +54,8 @@ pub async fn keeps_failed_longer(store: &dyn Store) {
     use JobStatus::{Cancelled, Failed, Succeeded};
     let queue = store.open();
     let jobs = ended(&*queue, &[Failed, Succeeded, Cancelled, Failed, Succeeded]).await;
-    let prune = Prune { ended_before: Some(jobs[4].1), failed_before: Some(jobs[1].1), keep: Some(0), dry_run: false };
+    let prune =
+        Prune { ended_before: Some(jobs[4].1), failed_before: Some(jobs[1].1), keep: Some(0), ..Prune::default() };
     queue.prune(&prune).await.unwrap();
     assert_eq!(left(&*queue).await, ids(&jobs[2..4]));
 }
@@ -66,7 +67,7 @@ pub async fn never_takes_what_has_not_ended(store: &dyn Store) {
     queue.claim(&claim_by("default00")).await.unwrap().unwrap();
     queue.claim(&claim_by("default01")).await.unwrap().unwrap();
     queue.cancelling(jobs[1].id, Epoch(1)).await.unwrap();
-    let all = Prune { ended_before: Some(i64::MAX), failed_before: Some(i64::MAX), keep: Some(0), dry_run: false };
+    let all = Prune { ended_before: Some(i64::MAX), failed_before: Some(i64::MAX), keep: Some(0), ..Prune::default() };
     assert_eq!(queue.prune(&all).await.unwrap(), []);
     queue.finish(jobs[0].id, Epoch(1), &[], ending(JobStatus::Failed)).await.unwrap();
     assert_eq!(queue.prune(&Prune::default()).await.unwrap(), []);
@@ -82,4 +83,24 @@ pub async fn only_says_which(store: &dyn Store) {
     let named: BTreeSet<_> = queue.prune(&prune).await.unwrap().into_iter().collect();
     assert_eq!(named, ids(&jobs[..2]));
     assert_eq!(left(&*queue).await, ids(&jobs));
+}
+
+/// Jobs that their caller gives up, queued or under way; but not if they were claimed meanwhile, or have ended.
+pub async fn abandoned_ones_by_their_epoch(store: &dyn Store) {
+    let queue = store.open();
+    let jobs = queue.submit(vec![job(), job(), job(), job()]).await.unwrap();
+    for slot in ["default00", "default01", "default02"] {
+        queue.claim(&claim_by(slot)).await.unwrap().unwrap();
+    }
+    queue.record(jobs[0].id, Epoch(1), &[row(0, TaskStatus::Running)]).await.unwrap();
+    queue.finish(jobs[2].id, Epoch(1), &[], ending(JobStatus::Failed)).await.unwrap();
+    queue.claim(&Claim { fresh: false, ..claim_by("default01") }).await.unwrap().unwrap();
+    let abandoned = [(0, 1), (1, 1), (2, 1), (3, 0)].map(|(job, epoch)| (jobs[job].id, Epoch(epoch))).to_vec();
+    let only_said = Prune { abandoned: abandoned.clone(), dry_run: true, ..Prune::default() };
+    let expected = BTreeSet::from([jobs[0].id, jobs[3].id]);
+    assert_eq!(queue.prune(&only_said).await.unwrap().into_iter().collect::<BTreeSet<_>>(), expected);
+    let gone = queue.prune(&Prune { abandoned, ..Prune::default() }).await.unwrap();
+    assert_eq!(gone.into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(left(&*queue).await, BTreeSet::from([jobs[1].id, jobs[2].id]));
+    assert!(matches!(queue.record(jobs[0].id, Epoch(1), &[]).await, Err(Error::Fenced)));
 }

@@ -1,7 +1,7 @@
-//! Jobs that ended long ago are forgotten, in small transactions.
+//! Jobs that ended, or were given up, long ago are forgotten, in small transactions.
 
 use rusqlite::Connection;
-use workflow_model::JobId;
+use workflow_model::{Epoch, JobId};
 
 use super::{
     codec::parsed,
@@ -16,10 +16,16 @@ struct Doomed {
     seq: i64,
     id: JobId,
     rows: u64,
+    /// The epoch under which it goes although it has not ended.
+    abandoned: Option<Epoch>,
 }
 
 pub(super) fn prune(db: &mut Db, what: &Prune) -> Result<Vec<JobId>, Error> {
-    let doomed = db.read(|conn| doomed(conn, what))?;
+    let doomed = db.read(|conn| {
+        let mut all = doomed(conn, what)?;
+        all.extend(abandoned(conn, &what.abandoned)?);
+        Ok(all)
+    })?;
     if what.dry_run {
         return Ok(doomed.into_iter().map(|job| job.id).collect());
     }
@@ -29,9 +35,12 @@ pub(super) fn prune(db: &mut Db, what: &Prune) -> Result<Vec<JobId>, Error> {
         let (batch, later) = rest.split_at(batch_length(rest));
         db.write(Durability::Normal, |conn, _| {
             for job in batch {
-                // It may have been retried since it was chosen.
-                let deleted =
-                    conn.prepare_cached("DELETE FROM job WHERE seq = ?1 AND ended IS NOT NULL")?.execute([job.seq])?;
+                // It may have been retried, or claimed, since it was chosen.
+                let deleted = conn
+                    .prepare_cached(
+                        "DELETE FROM job WHERE seq = ?1 AND iif(?2 IS NULL, ended IS NOT NULL, epoch = ?2)",
+                    )?
+                    .execute((job.seq, job.abandoned.map(|epoch| epoch.0)))?;
                 if deleted == 1 {
                     gone.push(job.id);
                 }
@@ -72,10 +81,23 @@ fn doomed(conn: &Connection, what: &Prune) -> Result<Vec<Doomed>, Error> {
             _ => ruled,
         };
         if goes {
-            doomed.push(Doomed { seq: row.get(0)?, id: parsed(row, 1)?, rows: row.get(2)? });
+            doomed.push(Doomed { seq: row.get(0)?, id: parsed(row, 1)?, rows: row.get(2)?, abandoned: None });
         }
     }
     Ok(doomed)
+}
+
+fn abandoned(conn: &Connection, jobs: &[(JobId, Epoch)]) -> Result<Vec<Doomed>, Error> {
+    let mut statement =
+        conn.prepare_cached("SELECT seq, tasks FROM job WHERE id = ?1 AND epoch = ?2 AND ended IS NULL")?;
+    let mut found = Vec::new();
+    for (id, epoch) in jobs {
+        let mut rows = statement.query((id.to_string(), epoch.0))?;
+        if let Some(row) = rows.next()? {
+            found.push(Doomed { seq: row.get(0)?, id: *id, rows: row.get(1)?, abandoned: Some(*epoch) });
+        }
+    }
+    Ok(found)
 }
 
 /// The reserved queues of `qmanager run` go with their jobs.

@@ -102,7 +102,7 @@ pub enum QueueVerb {
     Migrate,
 }
 
-/// Forget ended jobs and remove their folders. A folder of yours is never removed.
+/// Forget ended jobs, and old interrupted runs, and remove their folders. A folder of yours is never removed.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PruneArgs {
     /// Only those that ended longer ago than this [default: the configuration's jobfiles.keep]

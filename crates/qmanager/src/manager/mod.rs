@@ -10,6 +10,7 @@
 //! It never touches a task: those belong to the workers, and outlive both.
 
 mod error;
+mod interrupted;
 mod leases;
 mod lock;
 mod notify;
@@ -22,6 +23,7 @@ mod sweep;
 mod workers;
 
 pub use error::Error;
+pub(crate) use interrupted::Interrupted;
 pub use options::{Options, Pool, Times};
 pub use serve::{Ended, Manager, Notice, Watch};
 pub use state::{ManagerState, StopRequest, WorkerState};
