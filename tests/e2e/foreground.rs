@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::harness::{Host, until};
+use crate::harness::{Done, Host, TASK_EXECUTOR, until};
 
 const GOOD: &str = "- name: a\n  params: {command: echo out; echo err >&2}\n";
 const BAD: &str = "- name: a\n  params: {command: echo why >&2; exit 3}\n- name: b\n  depends: [a]\n";
@@ -171,4 +171,25 @@ fn prune_takes_old_interrupted_runs_but_none_that_lives() {
     let jobs = fs::read_dir(host.state_dir().join("jobs")).expect("jobs").flatten();
     assert_eq!(jobs.filter(|entry| entry.path().is_dir()).count(), 0);
     host.assert_nothing_left();
+}
+
+#[test]
+fn debugging_a_task_of_a_run_changes_nothing_in_the_users_folder() {
+    let host = host();
+    host.write("w/note.yaml", "- name: note\n  params: {command: 'cat in; echo x >> out; pwd; echo $QM_JOBFILES'}\n");
+    host.write("w/in", "data\n");
+    host.write("w/tmp/old", "");
+    host.qmanager(["run", "w/note.yaml"]).success();
+    let args = ["run", "--job", "@last", "--task", "note"];
+    let mut command = host.command(TASK_EXECUTOR, args);
+    // A copy beneath what is copied must not hold itself.
+    command.env("TMPDIR", host.dir().join("w/tmp"));
+    let copied = Done::from(command.output().expect("it starts")).success();
+    let lines: Vec<&str> = copied.stdout.lines().collect();
+    assert_eq!((lines[0], lines[1]), ("data", lines[2]));
+    assert!(copied.stderr.contains(lines[1]), "it says where\n{copied:?}");
+    assert_eq!(host.read("w/out"), "x\n", "the folder is as it was");
+    assert_eq!(fs::read_to_string(format!("{}/out", lines[1])).expect("the copy"), "x\nx\n");
+    host.task_executor(args.iter().copied().chain(["--in-place"])).success();
+    assert_eq!(host.read("w/out"), "x\nx\n");
 }

@@ -92,7 +92,8 @@ fn answer(
     let pool = engine::pool(context, subject.queue.clone(), configured, (args.executor, None, None))?;
     let layout = context.layout()?;
     let own = layout.job(subject.id);
-    let copy = subject.row.is_some() && subject.settings.job_files.is_none();
+    // Debugging a job changes nothing of it, nor of the folder that `run` used for it.
+    let copy = subject.row.is_some();
     let job_files = subject.settings.job_files.clone().unwrap_or_else(|| own.join("files"));
     let name = subject.workflow.task(task).name.clone();
     let dir = JobDir::new(own, subject.workflow.len());
