@@ -120,6 +120,7 @@ async fn f14_a_worker_that_wakes_up_late_writes_nothing() {
         dead: vec![row.owner.expect("the worker")],
         executor: ExecutorKind::Shell,
         store: format!("fs:{}", host.state_dir().join("jobs").display()),
+        place: None,
         ttl: Duration::from_secs(600),
         fresh: false,
     };

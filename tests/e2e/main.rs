@@ -1,6 +1,5 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
-mod aftermath;
 mod cli;
 mod control;
 mod crash;
@@ -19,6 +18,5 @@ mod names;
 mod scale;
 mod signals;
 mod task_executor;
-mod template;
 mod warm;
 mod witness;

@@ -8,7 +8,6 @@
 
 mod account;
 pub mod beneath;
-mod birth;
 mod build;
 mod capture;
 mod check;
@@ -32,7 +31,6 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
-pub use birth::Birth;
 pub use build::{AttemptFacts, JobFacts, SpecBuilder, marker};
 pub use capture::{Capture, Captured};
 pub use check::Findings;

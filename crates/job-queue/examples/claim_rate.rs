@@ -98,6 +98,7 @@ fn claim(number: usize) -> Claim {
         owner: owner.clone(),
         executor: ExecutorKind::Shell,
         store: "fs:jobs".into(),
+        place: None,
         dead: vec![owner],
         ttl: Duration::from_secs(60),
         fresh: true,
@@ -118,6 +119,7 @@ fn job(priority: i32, tasks: u32) -> NewJob {
         run_at: None,
         submitter: "uid:1000".into(),
         settings: "{}".into(),
+        store: None,
     }
 }
 

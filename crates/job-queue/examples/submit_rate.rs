@@ -74,5 +74,6 @@ fn job() -> NewJob {
         run_at: None,
         submitter: "uid:1000".into(),
         settings: "{}".into(),
+        store: None,
     }
 }

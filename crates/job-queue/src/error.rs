@@ -38,6 +38,10 @@ pub enum Error {
     /// The disk failed to read, write or sync. What the call did is unknown; asking again finds out, and is safe.
     #[error("the disk of the queue's database failed")]
     Disk(#[source] Source),
+    /// The database's server cannot be reached, or is going away; trying again helps. What the call did is unknown; asking
+    /// again finds out, and is safe.
+    #[error("the queue's database cannot be reached: {0}")]
+    Unreachable(String),
     /// The database cannot be used as it is; the text says what to do.
     #[error("cannot use the queue's database: {0}")]
     Unusable(String),
@@ -68,7 +72,7 @@ impl Error {
     /// Whether the same call may succeed later without anyone's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Full(_) | Self::Disk(_) | Self::Io { .. })
+        matches!(self, Self::Busy(_) | Self::Full(_) | Self::Disk(_) | Self::Unreachable(_) | Self::Io { .. })
     }
 
     pub(crate) fn io(what: impl Into<String>, source: impl Into<std::io::Error>) -> Self {

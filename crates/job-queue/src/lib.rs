@@ -1,4 +1,4 @@
-//! Where jobs wait and their state is kept: trait [`JobQueue`], SQLite behind it.
+//! Where jobs wait and their state is kept: trait [`JobQueue`], SQLite and PostgreSQL behind it.
 //!
 //! The queue knows jobs, task rows and leases; it knows no scheduler. Every write after a claim carries the lease's
 //! epoch and changes nothing when that is no longer the newest ([`Error::Fenced`]).
@@ -21,16 +21,21 @@ mod open;
 
 mod sqlite;
 
+mod postgres;
+
 mod wake;
 
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod round;
+mod word;
 
 pub use error::{Error, Source};
-pub use open::{Check, OpenOptions, open};
-pub use queue::{JobEnding, JobQueue};
+pub use open::{Check, OpenOptions, is_shared, migrate, open, shown_url};
+pub use postgres::{Postgres, ServerHealth};
+pub use queue::{Checked, JobEnding, JobQueue};
 pub use row::{
     AttemptProcess, CancelHow, Claim, Claimed, Counts, Filter, JobRow, Micros, NewJob, NewRound, Owner, Poll, Prune,
     QueueRow, StopWhy, Submitted, TaskRow,

@@ -38,6 +38,9 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// [`Error::Refused`] if a task that is terminal in this round would change its state.
     async fn record(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<(), Error>;
 
+    /// Replaces a definition that came unchecked ([`JobRow::is_unchecked`]) by its checked form.
+    async fn define(&self, job: JobId, epoch: Epoch, checked: Checked) -> Result<(), Error>;
+
     /// Marks the job as stopping what runs.
     async fn cancelling(&self, job: JobId, epoch: Epoch) -> Result<(), Error>;
 
@@ -110,6 +113,17 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// # Errors
     /// The file cannot be watched.
     fn watch(&self) -> Result<Wake, Error>;
+}
+
+/// A definition in its canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Its canonical JSON.
+    pub definition: String,
+    /// Its hash.
+    pub hash: String,
+    /// How many tasks it has.
+    pub tasks: u32,
 }
 
 /// How a job ended.

@@ -35,6 +35,8 @@ pub struct NewJob {
     pub submitter: String,
     /// What the command line adds for this job (environment, timeout, folder of the job files); opaque to the queue.
     pub settings: String,
+    /// Where its files are already ([`Claim::place`]), if it comes with some.
+    pub store: Option<String>,
 }
 
 /// What a submit did.
@@ -95,6 +97,18 @@ pub struct JobRow {
     pub cancel: Option<CancelHow>,
     /// The store its files are in, once known.
     pub store: Option<String>,
+}
+
+/// The hash of a text begins so until it has been checked.
+const UNCHECKED: &str = "source:";
+
+impl JobRow {
+    /// Whether its definition is the text of a workflow file as somebody gave it (from SQL): the worker that claims the
+    /// job checks it.
+    #[must_use]
+    pub fn is_unchecked(&self) -> bool {
+        self.hash.starts_with(UNCHECKED)
+    }
 }
 
 /// Tasks by what became of them.
@@ -203,13 +217,34 @@ pub struct Claim {
     pub executor: ExecutorKind,
     /// The store that the worker sees, likewise.
     pub store: String,
+    /// Which store that is, where several hosts have one of that name each (a folder of the host's own): a job whose files
+    /// are in one is given only to workers that name it. `None`: the name says it.
+    pub place: Option<String>,
     /// Owners known dead since the caller holds their slots' locks (its own slot among them): their jobs of this queue
-    /// come first. The list is believed; nothing else takes a job from an owner, not even an expired lease.
+    /// come first. Of owners on the caller's host the list is believed, and nothing else takes a job from them, not even
+    /// an expired lease. Jobs of owners on another host are taken only if their lease has expired besides.
     pub dead: Vec<Owner>,
     /// The lease's length.
     pub ttl: Duration,
     /// Whether queued jobs are wanted too, or only those of `dead`.
     pub fresh: bool,
+}
+
+impl Claim {
+    /// Where the files of its jobs are.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.place.as_deref().unwrap_or(&self.store)
+    }
+
+    /// The queue is another's.
+    pub(crate) fn mismatch(&self, executor: &str, store: &str) -> crate::Error {
+        crate::Error::Mismatch(format!(
+            "queue {} belongs to executor {executor} with job files in {store}, as its first worker wrote down; this worker \
+             has executor {} and {}: configure it likewise, or serve another queue (`--qname`)",
+            self.queue, self.executor, self.store
+        ))
+    }
 }
 
 /// A job that was claimed.
@@ -295,6 +330,8 @@ pub struct Poll {
     /// Who has jobs of these queues under way. An owner here that is no worker of the caller's, and whose slot's lock
     /// the caller can take, is dead: its jobs are to be claimed ([`Claim::dead`]).
     pub owners: Vec<Owner>,
+    /// Those of other hosts whose leases have expired: their jobs may be claimed ([`Claim::dead`]).
+    pub expired: Vec<Owner>,
 }
 
 /// Which jobs to forget: terminal ones that `ended_before` or `keep` names, and those of `abandoned`. Without any rule,

@@ -1,4 +1,5 @@
-//! Sleeping managers are woken by a file: `submit`, `retry` and `cancel` touch `<db>.wake`, a manager watches it.
+//! Sleeping managers are woken: by a file (`submit`, `retry` and `cancel` touch `<db>.wake`, a manager watches it), or by
+//! a server's NOTIFY.
 //!
 //! A hint only: whoever relies on it polls as well, if seldom. Watching the database itself would wake on every commit.
 
@@ -7,16 +8,27 @@ use std::{
     mem::MaybeUninit,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, inotify};
-use tokio::io::unix::AsyncFd;
+use tokio::{io::unix::AsyncFd, sync::Notify};
 
 use crate::Error;
 
+/// What wakes a manager.
+#[derive(Debug)]
+pub struct Wake(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    File(FileWatch),
+    Notified(Arc<Notify>),
+}
+
 /// A watch on a wake file.
 #[derive(Debug)]
-pub struct Wake {
+struct FileWatch {
     inotify: AsyncFd<OwnedFd>,
     path: PathBuf,
 }
@@ -26,11 +38,43 @@ impl Wake {
     ///
     /// # Errors
     /// The file cannot be made, or the host's limit of inotify instances is reached.
+    pub fn watch(path: PathBuf) -> Result<Self, Error> {
+        FileWatch::new(path).map(Kind::File).map(Self)
+    }
+
+    /// Woken by a signal within this process.
+    pub(crate) fn notified(signal: Arc<Notify>) -> Self {
+        Self(Kind::Notified(signal))
+    }
+
+    /// Whether whoever is woken should poll first: it is told to all hosts, and most of them have nothing to do.
+    #[must_use]
+    pub fn is_for_all(&self) -> bool {
+        matches!(self.0, Kind::Notified(_))
+    }
+
+    /// Waits until there was a wake-up since the last call (or since the watch began). A file that was removed or
+    /// replaced is made and watched again, and counts as touched. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// The file cannot be made again (its folder is gone): poll, and call again later.
+    pub async fn woken(&mut self) -> Result<(), Error> {
+        match &mut self.0 {
+            Kind::File(file) => file.touched().await,
+            Kind::Notified(signal) => {
+                signal.notified().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl FileWatch {
     #[expect(
         deprecated,
         reason = "the sound `AsyncFd::register` is an unsafe fn; an OwnedFd always answers the same fd"
     )]
-    pub fn watch(path: PathBuf) -> Result<Self, Error> {
+    fn new(path: PathBuf) -> Result<Self, Error> {
         let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)
             .map_err(|e| Error::io("make an inotify instance", e))?;
         let inotify = AsyncFd::new(fd).map_err(|e| Error::io("wait for inotify", e))?;
@@ -39,12 +83,7 @@ impl Wake {
         Ok(wake)
     }
 
-    /// Waits until the file was touched since the last call (or since the watch began). A file that was removed or
-    /// replaced is made and watched again, and counts as touched. Safe to drop and call again.
-    ///
-    /// # Errors
-    /// The file cannot be made again (its folder is gone): poll, and call again later.
-    pub async fn woken(&mut self) -> Result<(), Error> {
+    async fn touched(&mut self) -> Result<(), Error> {
         loop {
             let mut ready = self.inotify.readable().await.map_err(|e| Error::io("wait for inotify", e))?;
             let seen = drain(ready.get_inner());

@@ -12,4 +12,4 @@ impl Store for File {
     }
 }
 
-job_queue::conformance!(|| File(tempfile::tempdir().unwrap()));
+job_queue::conformance!(|| Some(File(tempfile::tempdir().unwrap())));

@@ -358,8 +358,9 @@ fn many_make_one_database() {
 fn urls_are_told_apart() {
     let options = OpenOptions::default();
     for (url, words) in [
-        ("postgres://qm:secret@db/qm", "no PostgreSQL"),
-        ("postgresql://db/qm", "no PostgreSQL"),
+        ("postgres://qm:secret@db:port/qm", "postgres://db:port/qm is not the URL"),
+        ("postgresql://qm:secret@/qm", "names no host"),
+        ("postgres://qm:secret@db/qm?sslmode=never", "sslmode=never"),
         ("sqlite:", "names no file"),
         ("sqlite::memory:", "names no file"),
         ("/var/lib/queue.db", "sqlite:PATH"),

@@ -28,6 +28,7 @@ pub fn job() -> NewJob {
         run_at: None,
         submitter: "uid:1".into(),
         settings: "{}".into(),
+        store: None,
     }
 }
 
@@ -45,6 +46,7 @@ pub fn claim_by(slot: &str) -> Claim {
         owner: owner(slot),
         executor: ExecutorKind::Shell,
         store: "fs:/jobs".into(),
+        place: None,
         dead: vec![owner(slot)],
         ttl: Duration::from_secs(60),
         fresh: true,

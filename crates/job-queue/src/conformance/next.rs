@@ -3,7 +3,7 @@
 use workflow_model::{Epoch, ExecutorKind, JobStatus, TaskStatus};
 
 use super::{Store, claim_by, ending, job, owner, queue_name, races::each, row};
-use crate::{CancelHow, Error, JobQueue};
+use crate::{CancelHow, Error};
 
 /// Both halves are what they are alone: the job ends with its rows, and the highest priority comes next.
 pub async fn ends_one_and_takes_the_next(store: &dyn Store) {

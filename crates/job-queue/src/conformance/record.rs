@@ -17,7 +17,7 @@ async fn running(queue: &dyn JobQueue, tasks: u32) -> JobId {
 pub async fn rows_are_kept_whole(store: &dyn Store) {
     let queue = store.open();
     let id = running(&*queue, 3).await;
-    let full = TaskRow {
+    let mut full = TaskRow {
         task: TaskIx(2),
         status: TaskStatus::Running,
         attempt: Attempt(4),
@@ -35,7 +35,11 @@ pub async fn rows_are_kept_whole(store: &dyn Store) {
     let mut retrying = row(0, TaskStatus::Retrying);
     retrying.retry_at = Some(99);
     queue.record(id, Epoch(1), &[full.clone(), retrying.clone()]).await.unwrap();
-    assert_eq!(store.open().tasks(id).await.unwrap(), [retrying.clone(), full]);
+    let mut kept = store.open().tasks(id).await.unwrap();
+    // What a task wrote may hold anything; a database that knows no zero character keeps another in its place.
+    full.message = full.message.map(|message| message.replace('\0', "\u{fffd}"));
+    kept[1].message = kept[1].message.take().map(|message| message.replace('\0', "\u{fffd}"));
+    assert_eq!(kept, [retrying.clone(), full]);
     let mut bare = row(2, TaskStatus::Retrying);
     bare.stopping = Some(StopWhy::Release);
     queue.record(id, Epoch(1), std::slice::from_ref(&bare)).await.unwrap();

@@ -3,11 +3,11 @@
 use workflow_model::{JobId, JobStatus};
 
 use super::{
-    codec::{self, Deltas, cancel_text},
+    codec::{self, Deltas},
     db::{Db, Durability},
     end::{cancel_open_tasks, cancelled, close},
 };
-use crate::{CancelHow, Error};
+use crate::{CancelHow, Error, word::cancel_text};
 
 pub(super) fn cancel(db: &mut Db, job: JobId, how: CancelHow) -> Result<JobStatus, Error> {
     db.write(Durability::Full, |conn, now| {

@@ -76,7 +76,7 @@ fn check_in(conn: &Connection, claim: &Claim) -> Result<Settings, Error> {
     match row {
         Some((paused, limit, Some(executor), Some(store))) => {
             if executor != mine || store != claim.store {
-                return Err(mismatch(claim, &executor, &store));
+                return Err(claim.mismatch(&executor, &store));
             }
             Ok(Settings { paused, limit })
         }
@@ -89,14 +89,6 @@ fn check_in(conn: &Connection, claim: &Claim) -> Result<Settings, Error> {
             Ok(other.map_or(Settings { paused: false, limit: None }, |(paused, limit, ..)| Settings { paused, limit }))
         }
     }
-}
-
-fn mismatch(claim: &Claim, executor: &str, store: &str) -> Error {
-    Error::Mismatch(format!(
-        "queue {} belongs to executor {executor} with job files in {store}, as its first worker wrote down; this worker has \
-         executor {} and {}: configure it likewise, or serve another queue (`--qname`)",
-        claim.queue, claim.executor, claim.store
-    ))
 }
 
 fn orphan(conn: &Connection, claim: &Claim) -> Result<Option<i64>, Error> {
@@ -128,7 +120,7 @@ fn take(conn: &Connection, claim: &Claim, now: Micros, seq: i64, resumed: bool) 
              store = coalesce(store, ?7) WHERE seq = ?1 RETURNING {JOB_COLUMNS}"
         ))?
         .query_row(
-            (seq, host, run_dir, slot, now.saturating_add(clock::micros(claim.ttl)), now, &claim.store),
+            (seq, host, run_dir, slot, now.saturating_add(clock::micros(claim.ttl)), now, claim.place()),
             |row| Ok(job_row(row)),
         )??;
     let (definition, settings) = conn

@@ -5,7 +5,10 @@ use std::str::FromStr;
 use rusqlite::{Connection, OptionalExtension, Row};
 use workflow_model::{Attempt, Epoch, JobId, JobStatus, QueueName, TaskIx, TaskStatus};
 
-use crate::{AttemptProcess, CancelHow, Counts, Error, JobRow, Owner, StopWhy, TaskRow};
+use crate::{
+    AttemptProcess, Counts, Error, JobRow, Owner, TaskRow,
+    word::{cancel_how, stop_text, stop_why},
+};
 
 /// The columns that [`job_row`] reads, in its order.
 pub(super) const JOB_COLUMNS: &str = "id, queue, name, status, cause, message, labels, key, priority, run_at, \
@@ -213,38 +216,6 @@ where
 {
     let text = row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     Ok(text.map(str::parse).transpose()?)
-}
-
-pub(super) fn cancel_text(how: CancelHow) -> &'static str {
-    match how {
-        CancelHow::Cancel => "cancel",
-        CancelHow::Now => "now",
-    }
-}
-
-pub(super) fn cancel_how(text: &str) -> Result<CancelHow, Error> {
-    match text {
-        "cancel" => Ok(CancelHow::Cancel),
-        "now" => Ok(CancelHow::Now),
-        other => Err(Error::Damaged(format!("cancel {other:?}"))),
-    }
-}
-
-fn stop_text(why: StopWhy) -> &'static str {
-    match why {
-        StopWhy::Release => "release",
-        StopWhy::Timeout => "timeout",
-        StopWhy::Cancel => "cancel",
-    }
-}
-
-fn stop_why(text: &str) -> Result<StopWhy, Error> {
-    match text {
-        "release" => Ok(StopWhy::Release),
-        "timeout" => Ok(StopWhy::Timeout),
-        "cancel" => Ok(StopWhy::Cancel),
-        other => Err(Error::Damaged(format!("stopping {other:?}"))),
-    }
 }
 
 /// A queue's name as stored.

@@ -3,10 +3,10 @@
 use workflow_model::{Epoch, QueueName};
 
 use super::{
-    codec::{cancel_how, parsed, queue_name},
+    codec::{parsed, queue_name},
     db::Db,
 };
-use crate::{Error, Owner, Poll, clock};
+use crate::{Error, Owner, Poll, clock, word::cancel_how};
 
 /// Of each queue asked for: its name, whether it has a job to claim now, and when the next one's time comes.
 pub(super) const READY: &str = "SELECT asked.value, \

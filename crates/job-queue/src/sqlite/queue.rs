@@ -21,8 +21,8 @@ use super::{
     lease, manage, open, place, poll, prune, read, record, retry, submit,
 };
 use crate::{
-    CancelHow, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions, Poll, Prune,
-    QueueRow, Submitted, TaskRow, open::sqlite_path, wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions,
+    Poll, Prune, QueueRow, Submitted, TaskRow, open::sqlite_path, wake,
 };
 
 /// So many task rows at once are still a short write.
@@ -169,6 +169,10 @@ impl JobQueue for Sqlite {
         }
         let rows = rows.to_vec();
         self.apart(move |db| record::record(db, job, epoch, &rows)).await
+    }
+
+    async fn define(&self, job: JobId, epoch: Epoch, checked: Checked) -> Result<(), Error> {
+        self.apart(move |db| record::define(db, job, epoch, &checked)).await
     }
 
     async fn cancelling(&self, job: JobId, epoch: Epoch) -> Result<(), Error> {

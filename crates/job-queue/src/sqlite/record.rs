@@ -9,7 +9,7 @@ use super::{
     codec::{self, Deltas},
     db::{Db, Durability},
 };
-use crate::{Error, TaskRow};
+use crate::{Checked, Error, TaskRow};
 
 pub(super) fn record(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<(), Error> {
     db.write(Durability::Normal, |conn, _| {
@@ -22,6 +22,16 @@ pub(super) fn cancelling(db: &mut Db, job: JobId, epoch: Epoch) -> Result<(), Er
     db.write(Durability::Normal, |conn, _| {
         let brief = codec::fenced(conn, job, epoch)?;
         conn.prepare_cached("UPDATE job SET status = 'cancelling' WHERE seq = ?1")?.execute([brief.seq])?;
+        Ok(())
+    })
+}
+
+pub(super) fn define(db: &mut Db, job: JobId, epoch: Epoch, checked: &Checked) -> Result<(), Error> {
+    db.write(Durability::Normal, |conn, _| {
+        let brief = codec::fenced(conn, job, epoch)?;
+        let Checked { definition, hash, tasks } = checked;
+        conn.execute("UPDATE definition SET definition = ?2 WHERE job = ?1", (brief.seq, definition))?;
+        conn.execute("UPDATE job SET hash = ?2, tasks = ?3 WHERE seq = ?1", (brief.seq, hash, tasks))?;
         Ok(())
     })
 }

@@ -1,31 +1,18 @@
 //! A new round of a terminal job.
 
-use std::collections::{HashMap, HashSet};
-
 use rusqlite::{Connection, ErrorCode};
-use workflow_model::{Attempt, JobId, TaskIx, TaskStatus};
+use workflow_model::JobId;
 
 use super::{
     codec::{self, Deltas},
     db::{Db, Durability},
 };
-use crate::{Error, NewRound, TaskRow};
+use crate::{Error, NewRound};
 
 pub(super) fn retry(db: &mut Db, job: JobId, round: &NewRound) -> Result<(), Error> {
     db.write(Durability::Full, |conn, _| {
         let brief = codec::brief(conn, job)?;
-        if !brief.status.is_terminal() {
-            return Err(Error::Refused(format!(
-                "job {job} is {}; only a job that has ended can be retried",
-                brief.status
-            )));
-        }
-        if brief.round != round.seen {
-            return Err(Error::Refused(format!(
-                "job {job} has been retried meanwhile (round {}, not {}); look at it again",
-                brief.round, round.seen
-            )));
-        }
+        round.fits(job, brief.status, brief.round)?;
         put_definition(conn, brief.seq, round)?;
         let counts = put_rows(conn, brief.seq, round)?;
         reopen(conn, brief.seq, round, counts)
@@ -45,57 +32,14 @@ fn put_definition(conn: &Connection, seq: i64, round: &NewRound) -> Result<(), E
 
 /// Writes the rows that the new round begins with; answers their counts.
 fn put_rows(conn: &Connection, seq: i64, round: &NewRound) -> Result<Deltas, Error> {
-    let old = codec::task_rows(conn, seq)?;
-    let attempts: HashMap<TaskIx, Attempt> = old.iter().map(|row| (row.task, row.attempt)).collect();
-    let rows = match &round.definition {
-        None => old,
-        Some((.., kept)) => moved(&old, kept),
-    };
-    let reset: HashSet<TaskIx> = round.reset.iter().copied().collect();
+    let rows = round.rows(codec::task_rows(conn, seq)?);
     conn.execute("DELETE FROM task WHERE job = ?1", [seq])?;
     let mut counts = Deltas::default();
-    for mut row in rows {
-        if reset.contains(&row.task) || !row.status.is_terminal() {
-            // Reports and logs are named by index and attempt: neither this task's nor another's may come again.
-            let last = attempts.get(&row.task).copied().unwrap_or_default().max(row.attempt);
-            row = fresh(row.task, last);
-        }
+    for row in rows {
         counts.add(row.status, 1);
         codec::put_task(conn, seq, &row)?;
     }
     Ok(counts)
-}
-
-/// The old rows at the places that their tasks have in the new definition.
-fn moved(old: &[TaskRow], kept: &[Option<TaskIx>]) -> Vec<TaskRow> {
-    let by_task: HashMap<TaskIx, &TaskRow> = old.iter().map(|row| (row.task, row)).collect();
-    let moved = (0..).zip(kept).filter_map(|(ix, from)| {
-        let task = TaskIx(ix);
-        match from.and_then(|from| by_task.get(&from)) {
-            Some(row) => Some(TaskRow { task, ..(*row).clone() }),
-            // Another task had attempts at this index: go on counting from there.
-            None => by_task.get(&task).map(|row| fresh(task, row.attempt)),
-        }
-    });
-    moved.collect()
-}
-
-fn fresh(task: TaskIx, attempt: Attempt) -> TaskRow {
-    TaskRow {
-        task,
-        status: TaskStatus::Waiting,
-        attempt,
-        retries: 0,
-        losses: 0,
-        cause: None,
-        message: None,
-        code: None,
-        started: None,
-        ended: None,
-        retry_at: None,
-        attempt_process: None,
-        stopping: None,
-    }
 }
 
 fn reopen(conn: &Connection, seq: i64, round: &NewRound, counts: Deltas) -> Result<(), Error> {

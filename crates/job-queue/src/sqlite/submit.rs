@@ -20,8 +20,8 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
     };
     let inserted = conn
         .prepare_cached(
-            "INSERT INTO job (id, queue, name, status, labels, key, priority, run_at, later, submitter, hash, tasks, created) \
-             VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+            "INSERT INTO job (id, queue, name, status, labels, key, priority, run_at, later, submitter, hash, tasks, created, store) \
+             VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
         )?
         .execute((
             job.id.to_string(),
@@ -35,6 +35,7 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
             &job.hash,
             job.tasks,
             now,
+            &job.store,
         ))?;
     if inserted == 0 {
         return known(conn, job);

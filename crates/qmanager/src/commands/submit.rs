@@ -149,6 +149,7 @@ pub(super) fn bare_job(context: &Context, source: &Source, settings: &JobSetting
         run_at: None,
         submitter: context.submitter()?,
         settings,
+        store: None,
     })
 }
 
