@@ -36,7 +36,7 @@ pub(super) fn sweep(base: &Path, now: SystemTime) {
     }
 }
 
-fn has_held_slot(folder: &Path) -> bool {
+pub(super) fn has_held_slot(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {
         let path = entry.path();
