@@ -30,7 +30,8 @@ fn serve(shell: &ShellExecutor) -> ExitCode {
     executor::inherited::close_descriptors();
     // While it waits for its task; what fails here fails again at the start, and is reported there.
     shell.prepare().ok();
-    task_process::run(&[shell]).unwrap_or_else(|| say(io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
+    let forked = || drop(shell.prepare());
+    task_process::run(&[shell], forked).unwrap_or_else(|| say(io::stderr(), EXPLANATION, task_process::exit::EXPLAINED))
 }
 
 fn say(mut to: impl io::Write, text: &str, code: u8) -> ExitCode {

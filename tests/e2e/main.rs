@@ -1,5 +1,6 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
+mod aftermath;
 mod cli;
 mod control;
 mod crash;
@@ -18,5 +19,6 @@ mod names;
 mod scale;
 mod signals;
 mod task_executor;
+mod template;
 mod warm;
 mod witness;

@@ -26,19 +26,27 @@ use workflow_model::{Attempt, Epoch, ExecutorKind, JobId, Nonce, QueueName, Task
 
 use crate::harness::{DEADLINE, TASK_EXECUTOR};
 
-/// A worker with its run-dir and one job.
-struct Worker {
+/// A worker with its run-dir and one job. Its task executors are forked from a template, but for the first.
+pub(crate) struct Worker {
     dir: tempfile::TempDir,
     run_dir: RunDir,
-    inbox: Inbox,
-    spares: Spares,
+    pub(crate) inbox: Inbox,
+    pub(crate) spares: Spares,
     job: JobId,
-    job_dir: JobDir,
+    pub(crate) job_dir: JobDir,
     tasks: u32,
 }
 
 impl Worker {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        let mut worker = Self::cold();
+        // The first one is always exec'ed.
+        drop(worker.spares.take().expect("a spare"));
+        worker
+    }
+
+    /// Whose first task executor is exec'ed.
+    pub(crate) fn cold() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let run_dir = RunDir::open(dir.path().join("run")).expect("a run-dir");
         let lock = WorkerLock::acquire(&run_dir, &QueueName::default(), 0).expect("the lock");
@@ -50,7 +58,7 @@ impl Worker {
         Self { dir, run_dir, inbox, spares, job: JobId::generate(), job_dir, tasks: 0 }
     }
 
-    fn request(&mut self, script: &str) -> TaskRequest {
+    pub(crate) fn request(&mut self, script: &str) -> TaskRequest {
         let task = TaskIx(self.tasks);
         self.tasks += 1;
         let name = TaskName::new("a task").expect("a name");
@@ -78,16 +86,16 @@ impl Worker {
         }
     }
 
-    async fn start(&mut self, request: &TaskRequest) -> Running {
+    pub(crate) async fn start(&mut self, request: &TaskRequest) -> Running {
         self.spares.take().expect("a spare").send(request, &[]).await.expect("the request is taken")
     }
 
-    async fn message(&mut self) -> TaskReport {
+    pub(crate) async fn message(&mut self) -> TaskReport {
         within(self.inbox.recv()).await.expect("the Q socket")
     }
 
     /// Runs a task to its end; its report and what it wrote.
-    async fn run(&mut self, request: &TaskRequest) -> (TaskReport, String) {
+    pub(crate) async fn run(&mut self, request: &TaskRequest) -> (TaskReport, String) {
         let running = self.start(request).await;
         let report = self.message().await;
         assert_eq!(within(running.exited()).await, Exit::Code(exit::DELIVERED.into()));
@@ -95,12 +103,12 @@ impl Worker {
     }
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("an answer in time")
 }
 
 /// Waits for a file that a task makes.
-async fn until_there(path: PathBuf) {
+pub(crate) async fn until_there(path: PathBuf) {
     within(async {
         while !path.exists() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -128,6 +136,23 @@ async fn f17_report_file_and_message_say_the_same_and_nothing_else_is_left() {
     assert_eq!(fs::metadata(&request.paths.report).expect("a report").permissions().mode() & 0o777, 0o600);
     task_process::remove(&request.paths).expect("removed");
     assert_eq!(fs::read_dir(worker.dir.path().join("job/reports")).expect("reports").count(), 0);
+}
+
+#[tokio::test]
+async fn f02_of_one_that_is_execed_the_worker_is_the_parent() {
+    let mut worker = Worker::cold();
+    let request = worker.request("echo out; exit 3");
+    let (report, out) = worker.run(&request).await;
+    assert_eq!((report.outcome.ending, out.as_str()), (ended(3), "out\n"));
+    let mut worker = Worker::cold();
+    let request = worker.request("touch up; sleep 300");
+    let running = worker.start(&request).await;
+    until_there(worker.job_dir.files().join("up")).await;
+    running.kill().expect("killed");
+    assert_eq!(within(running.exited()).await, Exit::Signal(9));
+    let handle = read_handle(&request.paths).expect("a handle");
+    let stopped = executor::block_on(ShellExecutor::new().stop(&handle, Shutdown::Twice, &request.spec.job_files));
+    stopped.expect("the tree is ended");
 }
 
 #[tokio::test]
@@ -241,7 +266,7 @@ async fn f02_f05_a_killed_task_executor_is_no_success_and_its_task_is_ended_by_t
     let running = worker.start(&request).await;
     until_there(worker.job_dir.files().join("up")).await;
     running.kill().expect("killed");
-    assert_eq!(within(running.exited()).await, Exit::Signal(9));
+    assert_eq!(within(running.exited()).await, Exit::Unknown, "it has not said its code");
     assert_eq!(read_report(&request.paths, request.nonce), None, "never success");
     assert_eq!(worker.inbox.try_recv(), None);
     let handle = read_handle(&request.paths).expect("a handle");

@@ -39,6 +39,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("anyhow", &["bins", "xtask"]),
     ("clap", &["qmanager"]),
     ("daggy", &["dag-scheduler"]),
+    ("fork", &["task-process"]),
     ("rusqlite", &["job-queue"]),
     ("tokio-postgres", &["job-queue"]),
     ("tokio", &["job-queue", "task-process", "qmanager"]),

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use executor::{Outcome, TaskSpec, beneath};
+use executor::{Birth, Outcome, TaskSpec, beneath};
 use rustix::{
     fs::{Access, access},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -28,6 +28,8 @@ const BUSY_TRIES: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) pid: i32,
+    /// Unless it has to be looked up.
+    pub(crate) start_time: Option<u64>,
     /// Readable when the task's first process has ended.
     pub(crate) pidfd: OwnedFd,
     pub(crate) out: OwnedFd,
@@ -131,13 +133,17 @@ fn command(program: &Path, argv: &[String], spec: &TaskSpec, stdin: Stdio) -> Co
     command
 }
 
+/// A child of std's, and when it began if that is known.
+type Spawned = (std::process::Child, Option<u64>);
+
 /// Starts the command with the task's limits and an empty signal mask.
-fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<std::process::Child> {
+fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<Spawned> {
     let lent = crate::rlimits::lend(&spec.rlimits).map_err(io::Error::other)?;
     let mut pause = Duration::from_millis(1);
     let mut tries = 0;
     let spawned = loop {
-        match mask::lifted(|| command.spawn()) {
+        let birth = Birth::awaited();
+        match mask::lifted(|| command.spawn()).map(|child| (child, birth.start_time())) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 // Nothing tells when a writer closes its file.
@@ -147,13 +153,13 @@ fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<std::process::Chi
             other => break other,
         }
     };
-    let pid = spawned.as_ref().ok().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
+    let pid = spawned.as_ref().ok().and_then(|(child, _)| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
     Lent::take_back(lent, pid);
     spawned
 }
 
 /// Takes a child out of std's hands.
-fn took(mut child: std::process::Child, feed: Option<Feed>) -> io::Result<Launched> {
+fn took((mut child, start_time): Spawned, feed: Option<Feed>) -> io::Result<Launched> {
     let since = now();
     let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("BUG: both streams are piped"));
@@ -169,5 +175,5 @@ fn took(mut child: std::process::Child, feed: Option<Feed>) -> io::Result<Launch
             return Err(error.into());
         }
     };
-    Ok(Launched { pid, pidfd, out: out.into(), err: err.into(), feed, cgroup: None, since })
+    Ok(Launched { pid, start_time, pidfd, out: out.into(), err: err.into(), feed, cgroup: None, since })
 }

@@ -7,12 +7,13 @@ use std::{
 
 use async_trait::async_trait;
 use executor::{Condition, Executor, Handle, Io, Outcome, ProcessId, ShellHandle, Shutdown, TaskSpec, beneath};
+use rustix::process::{Pid, getpid};
 use workflow_model::ExecutorKind;
 
 use crate::{
     command::{Launched, launch},
     lifecycle, message, outside,
-    prepare::Prepared,
+    prepare::{Prepared, lead},
     process::Process,
     rlimits,
 };
@@ -21,7 +22,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct ShellExecutor {
     prepared: OnceLock<Prepared>,
+    session: Mutex<Option<Session>>,
     launched: Mutex<Option<Launched>>,
+}
+
+/// The session that a process leads (0 = none), and that process: one that was forked from it leads another.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    led: i32,
+    by: Pid,
 }
 
 impl ShellExecutor {
@@ -32,12 +41,25 @@ impl ShellExecutor {
     }
 
     /// Makes this process a task executor: leader of its session, subreaper, told of the end of children. A start does
-    /// it too; a spare does it while it waits for its task.
+    /// it too; a spare does it while it waits for its task. After a fork only what a process has for itself is done
+    /// again.
     ///
     /// # Errors
     /// What the kernel refused, in one sentence.
     pub fn prepare(&self) -> Result<(), String> {
+        self.session()?;
         self.prepared().map(|_| ())
+    }
+
+    fn session(&self) -> Result<i32, String> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = getpid();
+        if let Some(session) = session.filter(|session| session.by == this) {
+            return Ok(session.led);
+        }
+        let led = lead()?;
+        *session = Some(Session { led, by: this });
+        Ok(led)
     }
 
     fn prepared(&self) -> Result<&Prepared, String> {
@@ -81,16 +103,18 @@ impl Executor for ShellExecutor {
     }
 
     async fn start(&self, spec: &TaskSpec) -> Result<Handle, Outcome> {
+        let session = self.session().map_err(message::lost)?;
         let prepared = self.prepared().map_err(message::lost)?;
         if self.launched().is_some() {
             return Err(message::lost("BUG: this process runs a task already"));
         }
         let launched = launch(spec).map_err(|outcome| outcome.redacted(&spec.redact))?;
         // Even if it has ended already, its entry stays until we wait for it.
-        let start_time = Process::read(launched.pid).map_or(0, |process| process.start_time);
+        let looked_up = || Process::read(launched.pid).map_or(0, |process| process.start_time);
+        let start_time = launched.start_time.unwrap_or_else(looked_up);
         let handle = ShellHandle {
             leader: ProcessId { pid: launched.pid, start_time, boot_id: prepared.boot_id.clone() },
-            session: prepared.session,
+            session,
             cgroup: launched.cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
             marker: spec.marker.clone(),
             grace: spec.grace,

@@ -8,6 +8,7 @@
 
 mod account;
 pub mod beneath;
+mod birth;
 mod build;
 mod capture;
 mod check;
@@ -31,6 +32,7 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
+pub use birth::Birth;
 pub use build::{AttemptFacts, JobFacts, SpecBuilder, marker};
 pub use capture::{Capture, Captured};
 pub use check::Findings;

@@ -34,6 +34,8 @@ mod run;
 mod running;
 mod slots;
 mod spawn;
+mod stray;
+mod template;
 
 pub use codec::{MAX_REPORT, MAX_REQUEST, decode_report, decode_request, encode_report, encode_request};
 pub use endpoint::{MAX_SOCKET_PATH, RunDir, worker_name};
@@ -49,3 +51,4 @@ pub use run::run;
 pub use running::{Exit, Running};
 pub use slots::{SlotGuard, Slots};
 pub use spawn::{Spare, Spares};
+pub use stray::{strays, title};

@@ -16,7 +16,7 @@ use rustix::{
     fd::OwnedFd,
     fs::Mode,
     io::Errno,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags},
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags},
     process::{DumpableBehavior, set_dumpable_behavior, umask},
 };
 
@@ -30,6 +30,7 @@ use crate::{
     file::{self, Record},
     message::{OutputInfo, Paths, TaskReport, TaskRequest, VERSION},
     outbox, reports,
+    template::{self, Served},
 };
 
 /// A frame that fits is read in one call; on the stack, since untouched memory is dear.
@@ -38,25 +39,33 @@ const FIRST_READ: usize = 3 * 1024;
 /// Larger ones are read in steps: memory follows what came, not what was announced.
 const STEP: usize = 1 << 20;
 
-/// Waits on standard input (a socket) for one request, runs its task with the executor of its kind, and reports.
+/// Waits on standard input (a socket) for one request, runs its task with the executor of its kind, and reports. Where
+/// standard input is a template's, it comes so far in each process that is forked from it, after a call of `forked`.
 /// `None`: standard input is no socket, so this program was called by hand and should explain itself.
 #[must_use]
-pub fn run(executors: &[&dyn Executor]) -> Option<ExitCode> {
+pub fn run(executors: &[&dyn Executor], forked: impl FnOnce()) -> Option<ExitCode> {
     // Memory holds secrets: no core file and no ptrace by others. Reset by exec, so the task's own limits stand.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     umask(OURS);
+    match template::is_wanted() {
+        Ok(false) => {}
+        Ok(true) => match template::serve() {
+            Ok(Served::Forked) => forked(),
+            Ok(Served::Over) => return Some(ExitCode::SUCCESS),
+            Err(_) => return Some(ExitCode::from(exit::BAD_REQUEST)),
+        },
+        Err(_) => return None,
+    }
     let code = match receive() {
         Ok(Some((request, slots))) => {
             let code = serve(executors, request);
+            last_word(code);
             // Until here the task executor holds its slots, whatever became of the worker.
             drop(slots);
             code
         }
         // The worker has no task for this spare, or is gone.
         Ok(None) => exit::DELIVERED,
-        Err(Error::System { source, .. }) if source.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) => {
-            return None;
-        }
         Err(_) => exit::BAD_REQUEST,
     };
     Some(ExitCode::from(code))
@@ -126,6 +135,12 @@ fn receive_more(frame: &mut [u8]) -> Result<usize, Error> {
             Err(e) => return Err(Error::system("reading the request", e)),
         }
     }
+}
+
+/// Only our parent learns the exit code, and that is the template.
+fn last_word(code: u8) {
+    // A worker that is gone does not need it.
+    rustix::net::send(rustix::stdio::stdin(), &[code], SendFlags::NOSIGNAL | SendFlags::DONTWAIT).ok();
 }
 
 fn incomplete(why: &str) -> Error {

@@ -9,20 +9,21 @@ use executor::ProcessId;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     io::Errno,
+    net::RecvFlags,
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{Error, identity, readiness};
+use crate::{Error, identity, readiness, template};
 
 /// How a task executor itself ended. Never says how its task ended: that is in the report alone (F05).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// With a code of [`crate::exit`].
     Code(i32),
-    /// By a signal.
+    /// By a signal: known of a child alone.
     Signal(i32),
-    /// It is not our child: only that it ended is known.
+    /// It is not our child and has not said its code: only that it ended is known.
     Unknown,
 }
 
@@ -36,9 +37,20 @@ pub struct Running {
 struct Inner {
     id: ProcessId,
     pidfd: AsyncFd<OwnedFd>,
-    is_child: bool,
+    by: By,
     told: AtomicBool,
     exit: Mutex<Option<Exit>>,
+}
+
+/// Whence we learn how it ended.
+#[derive(Debug)]
+pub(crate) enum By {
+    /// It is our child: from the kernel.
+    Parent,
+    /// From its last word on the socket of its request.
+    Word(OwnedFd),
+    /// Another process started it.
+    Nobody,
 }
 
 impl Running {
@@ -59,15 +71,13 @@ impl Running {
         if !identity::is_alive(id) {
             return Ok(None);
         }
-        Self::new(id.clone(), pidfd, false).map(Some)
+        Self::new(id.clone(), pidfd, By::Nobody).map(Some)
     }
 
-    pub(crate) fn new(id: ProcessId, pidfd: OwnedFd, is_child: bool) -> Result<Self, Error> {
+    pub(crate) fn new(id: ProcessId, pidfd: OwnedFd, by: By) -> Result<Self, Error> {
         let pidfd =
             readiness::register(pidfd, Interest::READABLE).map_err(|e| Error::system("registering a pidfd", e))?;
-        Ok(Self {
-            inner: Arc::new(Inner { id, pidfd, is_child, told: AtomicBool::new(false), exit: Mutex::default() }),
-        })
+        Ok(Self { inner: Arc::new(Inner { id, pidfd, by, told: AtomicBool::new(false), exit: Mutex::default() }) })
     }
 
     /// Who it is.
@@ -136,16 +146,25 @@ impl Inner {
     fn try_exit(&self) -> Option<Exit> {
         let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
         if exit.is_none() {
-            *exit =
-                if self.is_child { reap(self.pidfd.get_ref().as_fd()) } else { self.ended().then_some(Exit::Unknown) };
+            *exit = match &self.by {
+                By::Parent => reap(self.pidfd.get_ref().as_fd()),
+                By::Word(socket) => self.ended().then(|| last_word(socket.as_fd())),
+                By::Nobody => self.ended().then_some(Exit::Unknown),
+            };
         }
         *exit
     }
 
     fn ended(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        template::is_readable(self.pidfd.get_ref().as_fd(), &template::NOW)
+    }
+}
+
+fn last_word(socket: BorrowedFd<'_>) -> Exit {
+    let mut word = [0];
+    match rustix::net::recv(socket, &mut word[..], RecvFlags::DONTWAIT) {
+        Ok((_, 1)) => Exit::Code(word[0].into()),
+        _ => Exit::Unknown,
     }
 }
 

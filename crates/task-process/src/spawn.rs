@@ -1,4 +1,6 @@
 //! Starting task executors: spares are started ahead, blocked on their standard input, so that a start costs one write.
+//! The first is a program that is exec'ed; as soon as there is a second, they are forked from a template (ADR 11), and
+//! exec'ed only where that cannot be.
 //!
 //! The only module of this crate that starts processes. std uses posix_spawn (vfork) here: no `pre_exec`, no uid, no
 //! working directory, an absolute program.
@@ -19,6 +21,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType},
     process::{Pid, PidfdFlags, Signal},
+    time::Timespec,
 };
 use tokio::io::Interest;
 
@@ -28,8 +31,16 @@ use crate::{
     identity,
     message::TaskRequest,
     readiness,
-    running::reap,
+    running::{By, reap},
+    template::{self, Coming, Forked, Template},
 };
+
+/// After so many templates that ended before they forked anything there is no further one: the program is another one
+/// (replaced by a release that knows no templates).
+const TEMPLATES: u32 = 3;
+
+/// One that is killed has ended by then, unless the machine stands still.
+const LAST: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Task executors started ahead.
 #[derive(Debug)]
@@ -38,7 +49,18 @@ pub struct Spares {
     log: OwnedFd,
     title: Option<String>,
     ahead: usize,
-    ready: VecDeque<Spare>,
+    ready: VecDeque<Ahead>,
+    template: Option<Template>,
+    /// Whether a task executor was started, so that a template is worth its start.
+    started: bool,
+    /// Templates that forked nothing, in a row.
+    barren: u32,
+}
+
+#[derive(Debug)]
+enum Ahead {
+    Started(Spare),
+    Coming(Coming),
 }
 
 /// A task executor that waits for its request. Ends by itself when this is dropped, or when this process dies.
@@ -53,6 +75,7 @@ pub struct Spare {
 struct Waiting {
     pidfd: OwnedFd,
     socket: OwnedFd,
+    is_child: bool,
 }
 
 impl Spares {
@@ -74,7 +97,8 @@ impl Spares {
                 rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(|e| Error::file("open", "/dev/null", e))?
             }
         };
-        Ok(Self { program, log, title: None, ahead, ready: VecDeque::new() })
+        let (title, ready, template) = (None, VecDeque::new(), None);
+        Ok(Self { program, log, title, ahead, ready, template, started: false, barren: 0 })
     }
 
     /// What `ps` shows for them, e.g. whose they are: their argument 0.
@@ -87,7 +111,12 @@ impl Spares {
     /// How many to have ready from now on; the surplus ends.
     pub fn set_ahead(&mut self, ahead: usize) {
         self.ahead = ahead;
-        self.ready.truncate(ahead);
+        while self.ready.len() > ahead {
+            if let Some(Ahead::Coming(coming)) = self.ready.pop_back() {
+                // Known by its pid it is ended and waited for.
+                drop(self.arrived(coming));
+            }
+        }
     }
 
     /// How many are ready.
@@ -101,28 +130,83 @@ impl Spares {
     /// # Errors
     /// No process can be started (F82: say so, keep the task, try again later).
     pub fn take(&mut self) -> Result<Spare, Error> {
-        while let Some(spare) = self.ready.pop_front() {
-            if spare.is_alive() {
-                return Ok(spare);
+        loop {
+            match self.ready.pop_front() {
+                Some(Ahead::Started(spare)) if spare.is_alive() => return Ok(spare),
+                Some(Ahead::Started(_)) => {}
+                Some(Ahead::Coming(coming)) => {
+                    if let Some(spare) = self.arrived(coming) {
+                        return Ok(spare);
+                    }
+                }
+                None => break,
             }
         }
-        self.start()
+        match self.order().and_then(|coming| self.arrived(coming)) {
+            Some(spare) => Ok(spare),
+            None => self.start(),
+        }
     }
 
-    /// Starts one spare if fewer than wanted are ready; `true` when there may be more to start. One start blocks for
-    /// the time of a vfork and exec, so call it when nothing else is to be done.
+    /// Starts one spare if fewer than wanted are ready; `true` when there may be more to start. Where there is no
+    /// template, one start blocks for the time of a vfork and exec, so call it when nothing else is to be done.
     ///
     /// # Errors
     /// No process can be started.
     pub fn refill(&mut self) -> Result<bool, Error> {
         if self.ready.len() < self.ahead {
-            let spare = self.start()?;
+            let spare = match self.order() {
+                Some(coming) => Ahead::Coming(coming),
+                None => Ahead::Started(self.start()?),
+            };
             self.ready.push_back(spare);
         }
         Ok(self.ready.len() < self.ahead)
     }
 
-    fn start(&self) -> Result<Spare, Error> {
+    /// Has one forked, if there is a template or can be one.
+    fn order(&mut self) -> Option<Coming> {
+        if !self.started || self.barren >= TEMPLATES {
+            return None;
+        }
+        if let Some(template) = &self.template {
+            match template.fork() {
+                Ok(coming) => return Some(coming),
+                // It was killed, or does not get on.
+                Err(_) => self.give_up_template(),
+            }
+        }
+        let (program, title, log) = (&self.program, self.title.as_deref(), &self.log);
+        // Where no process can be started, the start of a task executor says so.
+        let template = Template::start(|stdin| command(program, title, log, stdin)?.spawn()).ok()?;
+        self.template.insert(template).fork().ok()
+    }
+
+    fn arrived(&mut self, coming: Coming) -> Option<Spare> {
+        match coming.wait() {
+            Ok(forked) => {
+                self.barren = 0;
+                Some(Spare::from(forked))
+            }
+            Err(error) => {
+                // Stopped or stuck; one that lives could not fork, or what it forked was killed.
+                if error.kind() == io::ErrorKind::TimedOut || self.template.as_ref().is_some_and(Template::has_ended) {
+                    self.give_up_template();
+                }
+                None
+            }
+        }
+    }
+
+    fn give_up_template(&mut self) {
+        self.template = None;
+        self.barren += 1;
+        if self.barren == TEMPLATES {
+            tracing::warn!(program = %self.program.display(), "cannot be forked from: each task executor is exec'ed");
+        }
+    }
+
+    fn start(&mut self) -> Result<Spare, Error> {
         let failed = |source| Error::Spawn { program: self.program.clone(), source };
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -130,7 +214,16 @@ impl Spares {
         let child = command(&self.program, self.title.as_deref(), &self.log, theirs)
             .and_then(|mut c| c.spawn())
             .map_err(failed)?;
-        Spare::new(&child, ours).map_err(failed)
+        let spare = Spare::new(&child, ours).map_err(failed)?;
+        self.started = true;
+        Ok(spare)
+    }
+}
+
+impl Drop for Spares {
+    /// Spares first, so that the template still waits for their end.
+    fn drop(&mut self) {
+        self.set_ahead(0);
     }
 }
 
@@ -140,7 +233,7 @@ impl Spare {
         let number = i32::try_from(child.id()).map_err(io::Error::other)?;
         let pid = Pid::from_raw(number).ok_or(io::ErrorKind::Other)?;
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let waiting = Waiting { pidfd, socket };
+        let waiting = Waiting { pidfd, socket, is_child: true };
         // From here on dropping it ends and reaps the process.
         let mut spare =
             Self { id: ProcessId { pid: number, start_time: 0, boot_id: String::new() }, waiting: Some(waiting) };
@@ -168,8 +261,8 @@ impl Spare {
         if sent < frame.len() {
             send_rest(socket.as_fd(), &frame[sent..]).await.map_err(gone)?;
         }
-        let Waiting { pidfd, .. } = self.waiting.take().expect("BUG: sent only once");
-        Running::new(self.id.clone(), pidfd, true)
+        let Waiting { pidfd, socket, is_child } = self.waiting.take().expect("BUG: sent only once");
+        Running::new(self.id.clone(), pidfd, if is_child { By::Parent } else { By::Word(socket) })
     }
 
     fn is_alive(&self) -> bool {
@@ -177,12 +270,24 @@ impl Spare {
     }
 }
 
+impl From<Forked> for Spare {
+    fn from(forked: Forked) -> Self {
+        let Forked { id, pidfd, socket } = forked;
+        Self { id, waiting: Some(Waiting { pidfd, socket, is_child: false }) }
+    }
+}
+
 impl Drop for Spare {
-    /// It has no request, so nothing is lost: it is ended and reaped.
+    /// It has no request, so nothing is lost: it is ended and waited for.
     fn drop(&mut self) {
-        if let Some(Waiting { pidfd, socket }) = self.waiting.take() {
+        if let Some(Waiting { pidfd, socket, is_child }) = self.waiting.take() {
             drop(socket);
             rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).ok();
+            if !is_child {
+                // The template reaps it.
+                template::is_readable(pidfd.as_fd(), &LAST);
+                return;
+            }
             let wait = rustix::process::WaitIdOptions::EXITED;
             while matches!(
                 rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), wait),

@@ -16,7 +16,7 @@ use super::{
     lock::{self, ManagerLock, StateDirLock},
     notify::notify,
     serving::{Event, Serving},
-    sweep::sweep,
+    sweep::{has_held_slot, sweep},
     workers::{Doing, Heard, Place},
 };
 use crate::{layout, link::StopHow};
@@ -71,7 +71,7 @@ pub struct Manager {
     pub(super) rows: bool,
     pub(super) heard_sender: mpsc::UnboundedSender<(usize, u64, Heard)>,
     heard: mpsc::UnboundedReceiver<(usize, u64, Heard)>,
-    signals: [(i32, Signal); 3],
+    pub(super) signals: [(i32, Signal); 3],
 }
 
 impl Manager {
@@ -176,6 +176,9 @@ impl Manager {
                 serving.state_dirty = false;
                 self.write_state(&serving);
             }
+        }
+        if serving.stop != Some(StopHow::Handover) && has_held_slot(&self.options.layout.run_dir().join("slots")) {
+            self.end_strays(serving.stop).await;
         }
         self.leave(&serving);
         Ok(serving.watched_end.map_or(Ended::Signal(serving.stop_signal), Ended::Job))

@@ -90,6 +90,45 @@ impl Serving {
     }
 }
 
+impl Manager {
+    /// Task executors that live although their workers are gone: no worker could take their job, since the queue cannot be
+    /// used (its file was removed, say). They are stopped without record; their reports stay for whoever mends the queue.
+    pub(super) async fn end_strays(&mut self, how: Option<StopHow>) {
+        let strays = task_process::strays(self.options.layout.run_dir());
+        if strays.is_empty() {
+            return;
+        }
+        tracing::warn!(count = strays.len(), "stopping task executors that no worker has");
+        let tell = |now: bool| {
+            for stray in &strays {
+                if let Err(error) = if now { stray.stop_now() } else { stray.stop() } {
+                    tracing::warn!(%error, pid = stray.id().pid, "cannot stop a task executor");
+                }
+            }
+        };
+        tell(how == Some(StopHow::Now));
+        let ended = async {
+            for stray in &strays {
+                stray.exited().await;
+            }
+        };
+        let all = tokio::time::timeout(grace(self) + STOP_MARGIN, ended);
+        tokio::pin!(all);
+        let [term, int, hup] = &mut self.signals;
+        let result = loop {
+            tokio::select! {
+                result = &mut all => break result,
+                _ = term.1.recv() => tell(true),
+                _ = int.1.recv() => tell(true),
+                _ = hup.1.recv(), if self.options.hangup => tell(true),
+            }
+        };
+        if result.is_err() {
+            tracing::error!("a task executor does not stop; `ps` shows it by this run-dir");
+        }
+    }
+}
+
 /// The longest grace period of a task.
 fn grace(manager: &Manager) -> Duration {
     manager.options.pools.iter().map(|pool| pool.settings.tasks.grace).max().unwrap_or_default()

@@ -36,6 +36,7 @@ pub(super) fn sweep(base: &Path, now: SystemTime) {
     }
 }
 
+/// Whether a task executor lives that has a slot below this folder.
 pub(super) fn has_held_slot(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {

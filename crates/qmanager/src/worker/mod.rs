@@ -10,6 +10,7 @@
 //! the worker knows is in the rows and the report files; it can be killed between any two steps, and the next worker
 //! in its slot goes on (see `recover`).
 
+mod aftermath;
 mod attempt;
 mod error;
 mod launch;

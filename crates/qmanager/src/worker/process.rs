@@ -10,7 +10,7 @@ use std::{
 
 use executor::Executor;
 use job_queue::{Claim, Claimed, JobQueue, OpenOptions, Owner};
-use task_process::{Exit, Inbox, RunDir, SlotGuard, Slots, Spares, WorkerLock};
+use task_process::{Exit, Inbox, JobDir, RunDir, SlotGuard, Slots, Spares, WorkerLock};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -122,11 +122,12 @@ impl Worker {
         let inbox = Inbox::bind(lock)?;
         let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
         let log = io::stderr().as_fd().try_clone_to_owned().map_err(Error::io("use standard error"))?;
-        let title = format!("task-executor: {}", run_dir.path().display());
+        let title = task_process::title(run_dir.path());
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
-        // Its manager stays longer, and writes the WAL back.
-        let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
+        // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
+        // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
+        let options = OpenOptions { create: setup.rows, checkpoint_on_close: false, ..OpenOptions::default() };
         let queue = job_queue::open(&setup.db, &options).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
         tokio::spawn(forward(ear, orders_back.clone()));
@@ -189,7 +190,9 @@ impl Worker {
         self.mouth.say(&Word::Took { job, epoch, resumed: claimed.resumed });
         let left = match recover::open(self, claimed).await? {
             Opened::Invalid(ending, rows) => {
-                Left::Ended(self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?)
+                let status = self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?;
+                tidy(&JobDir::new(self.layout.job(job), rows.len()));
+                Left::Ended(status)
             }
             Opened::Run(mut run) => {
                 let left = match drive(self, &mut run).await {
@@ -200,10 +203,8 @@ impl Worker {
                     }
                     left => left?,
                 };
-                if left != Left::HandedOver
-                    && let Err(error) = run.dir.finish()
-                {
-                    tracing::warn!(error = chain(&error), "cannot tidy the job's folder");
+                if left != Left::HandedOver {
+                    tidy(&run.dir);
                 }
                 left
             }
@@ -349,6 +350,12 @@ impl Worker {
         let exits = async { while self.watchers.join_next().await.is_some() {} };
         drop(timeout(LAST_EXITS, exits).await);
         Ok(())
+    }
+}
+
+fn tidy(dir: &JobDir) {
+    if let Err(error) = dir.finish() {
+        tracing::warn!(error = chain(&error), "cannot tidy the job's folder");
     }
 }
 

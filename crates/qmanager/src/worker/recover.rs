@@ -5,12 +5,12 @@
 //! before it runs again.
 
 use dag_scheduler::{Cause, Limits, Plan, Rules, Scheduler};
-use job_queue::{AttemptProcess, Claimed, JobEnding, TaskRow};
+use job_queue::{AttemptProcess, Claimed, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Lease, Running};
 use workflow_model::{Cause as JobCause, JobStatus, TaskIx, TaskStatus, Workflow};
 
 use super::{
-    Error,
+    Error, aftermath,
     attempt::Live,
     launch::chain,
     process::Worker,
@@ -24,24 +24,27 @@ use crate::settings::JobSettings;
 pub(super) enum Opened {
     /// To be driven.
     Run(Box<Run>),
-    /// It cannot run here; nothing was started.
+    /// It cannot run here; nothing of it runs any more.
     Invalid(JobEnding, Vec<TaskRow>),
 }
 
 /// Opens a claimed job.
 pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened, Error> {
     let Claimed { job, definition, settings, tasks, resumed } = claimed;
+    let clock = Clock::start();
     let read = Workflow::from_canonical_json(&definition).map_err(|error| chain(&error));
     let read = read.and_then(|workflow| {
         serde_json::from_str::<JobSettings>(&settings).map(|settings| (workflow, settings)).map_err(|e| e.to_string())
     });
     let (workflow, settings) = match read {
         Ok(read) => read,
-        Err(error) => return Ok(invalid(format!("the stored definition cannot be read: {error}"))),
+        Err(error) => {
+            let message = format!("the stored definition cannot be read: {error}");
+            return invalid(worker, &job, &tasks, message, &clock).await;
+        }
     };
     drop(definition);
     let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
-    let clock = Clock::start();
     // The executor enforces `timeout` itself, with the grace period; the scheduler's timer only backs it up.
     let slack = worker.setup.pool.settings.tasks.grace + Rules::default().timeout_slack;
     let plan = Plan::from(&workflow).with_rules(Rules { timeout_slack: slack, ..Rules::default() });
@@ -49,14 +52,15 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     let rows = if fresh { unselected(&workflow, &settings, &clock) } else { tasks };
     let scheduler = match restore(&plan, worker.slots.count(), &rows, &clock) {
         Ok(scheduler) => scheduler,
-        Err(error) => return Ok(invalid(format!("the stored task states do not fit the definition: {error}"))),
+        Err(error) => {
+            let message = format!("the stored task states do not fit the definition: {error}");
+            return invalid(worker, &job, &rows, message, &clock).await;
+        }
     };
     drop(plan);
     let mut run = Run::new(job, workflow, settings, dir, scheduler, clock);
     if !resumed && let Err(problems) = worker.check(&run) {
-        // None of them will ever start: what does not end by itself is skipped (design §4).
-        let why = "the job cannot run here";
-        return Ok(Opened::Invalid(ending(problems), skipped(&run.workflow, |_| true, why, &run.clock)));
+        return invalid(worker, &run.job, &rows, problems, &run.clock).await;
     }
     // Only now: a job that cannot run leaves no folders behind.
     run.dir.create()?;
@@ -140,10 +144,15 @@ fn skipped(workflow: &Workflow, which: impl Fn(TaskIx) -> bool, why: &str, clock
     tasks.map(|task| TaskRow { message: Some(why.into()), ..record::row(task, &row, clock) }).collect()
 }
 
-fn invalid(message: String) -> Opened {
-    Opened::Invalid(ending(message), Vec::new())
-}
-
-fn ending(message: String) -> JobEnding {
-    JobEnding { status: JobStatus::Failed, cause: Some(JobCause::Invalid), message: Some(message) }
+/// No task of it will ever start: what does not end by itself is skipped (design §4).
+async fn invalid(
+    worker: &mut Worker,
+    job: &JobRow,
+    rows: &[TaskRow],
+    message: String,
+    clock: &Clock,
+) -> Result<Opened, Error> {
+    let rows = aftermath::close(worker, job, rows, "the job cannot run here", clock).await?;
+    let ending = JobEnding { status: JobStatus::Failed, cause: Some(JobCause::Invalid), message: Some(message) };
+    Ok(Opened::Invalid(ending, rows))
 }

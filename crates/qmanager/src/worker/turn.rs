@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dag_scheduler::{Cause, StopHow as Urgency};
 use executor::{Handle, ShellHandle, Shutdown};
-use job_queue::TaskRow;
+use job_queue::{AttemptProcess, TaskRow};
 use task_process::{Exit, Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
 use workflow_model::{Attempt, ExecutorKind, JobId, JobStatus, TaskIx};
@@ -13,7 +13,7 @@ use super::{Error, launch::chain, process::Worker, run::Run};
 use crate::link::{Order, StopHow, Word};
 
 /// Beyond the grace period: a task executor that has not ended by then is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How a worker parted with its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,12 +218,21 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, ex
 /// A task executor that died between the launch and the handle: its session and the marker find what it started.
 fn unwritten_handle(worker: &Worker, run: &Run, task: TaskIx) -> Option<Handle> {
     let live = run.live.get(&task)?;
+    marked_handle(worker, live.process_row.as_ref()?, run.job.id, task, live.attempt)
+}
+
+pub(super) fn marked_handle(
+    worker: &Worker,
+    row: &AttemptProcess,
+    job: JobId,
+    task: TaskIx,
+    attempt: Attempt,
+) -> Option<Handle> {
     if worker.setup.pool.executor != ExecutorKind::Shell {
         return None;
     }
-    let row = live.process_row.as_ref()?;
     let leader = executor::ProcessId { pid: row.pid, start_time: row.start_time, boot_id: row.boot_id.clone() };
-    let marker = executor::marker(run.job.id, task, live.attempt);
+    let marker = executor::marker(job, task, attempt);
     let grace = worker.setup.pool.settings.tasks.grace;
     Some(Handle::Shell(ShellHandle { session: leader.pid, leader, cgroup: None, grace, marker }))
 }
@@ -311,7 +320,11 @@ impl Worker {
                     }
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }
-                Err(error) => break Err(error.into()),
+                Err(error) => {
+                    // As above: the stop is not forgotten with the queue.
+                    later.splice(0..0, self.stopping.map(Order::Stop));
+                    break Err(error.into());
+                }
             }
         };
         for order in later {
