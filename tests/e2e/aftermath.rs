@@ -40,6 +40,7 @@ async fn a_resumed_job_that_is_damaged_leaves_nothing_running() {
         dead: vec![owner],
         executor: ExecutorKind::Shell,
         store: row.store.expect("the store"),
+        place: None,
         ttl: Duration::from_secs(600),
         fresh: false,
     };
