@@ -8,6 +8,7 @@ mod generate;
 mod layers;
 mod links;
 mod run;
+mod soak;
 mod suite;
 mod testrun;
 mod tidy;
@@ -26,6 +27,8 @@ cargo xtask VERB
   test                          everything: fmt, clippy, layers, tidy, deny, docs, all tests, the examples
   ci                            the same with CI=true: nothing may be skipped
   bench [..]                    speed against the budgets of docs/performance.md (`bench --help`)
+  soak [--minutes N] [--seed S] [--release] [..]
+                                random jobs, random faults, judged from outside (`docs/reliability.md`)
   gen                           docs/cli-reference.md and docs/schema/, from the programs
   dist                          a release archive in dist/
   layers                        which crate may use which (ARCHITECTURE.md)
@@ -55,6 +58,7 @@ fn dispatch() -> Result<ExitCode> {
         "gen" => no_args(&rest).and_then(|()| generate::generate(&workspace)).map(|()| ExitCode::SUCCESS),
         "dist" => no_args(&rest).and_then(|()| dist::dist(&workspace)).map(|()| ExitCode::SUCCESS),
         "bench" => bench::bench(&workspace, &rest),
+        "soak" => soak::soak(&workspace, &rest),
         "layers" => Ok(report("layers", &layers::check(&workspace)?)),
         "tidy" => Ok(report("tidy", &tidy::check(&workspace)?)),
         "deny" => suite::deny_only(&workspace),

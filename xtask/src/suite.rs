@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{command::Cmd, layers, testrun, tidy, workspace::Workspace};
+use crate::{command::Cmd, layers, soak, testrun, tidy, workspace::Workspace};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     ("doc", doc),
     ("tests", testrun::tests),
     ("doc tests", testrun::doc_tests),
+    ("soak", soak::test),
 ];
 
 impl Outcome {
