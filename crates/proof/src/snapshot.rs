@@ -25,9 +25,18 @@ pub struct Snapshot {
     /// Daemons that ended without being told to.
     pub surprises: Vec<String>,
     /// Logs that are not what their task wrote.
-    pub logs: Vec<String>,
+    pub logs: Vec<WrongLog>,
     /// How many logs were compared.
     pub logs_compared: usize,
+}
+
+/// A log that is not what its task wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WrongLog {
+    /// The attempt: job, task, attempt.
+    pub attempt: (String, usize, u32),
+    /// Whether its end is missing, and nothing else is wrong.
+    pub cut: bool,
 }
 
 /// Looks at everything.
@@ -77,8 +86,10 @@ fn compare_logs(hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], snapshot: &m
                 .find_map(|host| fs::read(host.state_dir().join("jobs").join(&job.job).join("logs").join(&name)).ok());
             snapshot.logs_compared += 1;
             // A task that wrote nothing has no file.
-            if found.unwrap_or_default() != plan::output(seed, bytes) {
-                snapshot.logs.push(format!("{} {name}", job.job));
+            let (found, written) = (found.unwrap_or_default(), plan::output(seed, bytes));
+            if found != written {
+                let attempt = (job.job.clone(), row.task, row.attempt);
+                snapshot.logs.push(WrongLog { attempt, cut: written.starts_with(&found) });
             }
         }
     }

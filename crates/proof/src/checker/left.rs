@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::view::{View, is_terminal};
-use crate::history::{Answer, What};
+use crate::{
+    history::{Answer, What},
+    nemesis::Kind,
+};
 
 /// A WAL may be this large: twice its limit.
 const WAL: u64 = 128 << 20;
@@ -25,7 +28,18 @@ pub(super) fn nothing_left_behind(view: &View<'_>, found: &mut Vec<String>) {
 
 /// I11: logs are what the tasks wrote.
 pub(super) fn log_fidelity(view: &View<'_>, found: &mut Vec<String>) {
-    found.extend(view.evidence.snapshot.logs.iter().map(|log| format!("{log} is not what its task wrote")));
+    for log in &view.evidence.snapshot.logs {
+        let (job, task, n) = &log.attempt;
+        let attempt = view.attempts.get(&(job.as_str(), *task, *n));
+        let life = attempt.and_then(|attempt| Some((*attempt.begins.first()?, view.time(attempt.closed?.0))));
+        // On a full disk the end of a log is lost, and the report says how much.
+        let full = life.is_some_and(|(from, to)| {
+            view.faults().any(|fault| fault.kind == Kind::FullDisk && fault.t.0 <= to && fault.t.1 >= from)
+        });
+        if !(log.cut && full) {
+            found.push(format!("job {job} task {task} attempt {n}: its log is not what it wrote"));
+        }
+    }
 }
 
 /// I22: the secret stands nowhere.

@@ -10,6 +10,7 @@ use crate::{
     evidence::Evidence,
     history::{Answer, Request, What},
     nemesis::Kind,
+    snapshot::WrongLog,
     witness::Mark,
 };
 
@@ -130,7 +131,9 @@ const PLANTED: &[Planted] = &[
         let of_j1 = |line: &&mut crate::witness::Line| line.job == "j1" && line.mark == Mark::End(3);
         e.witness.iter_mut().filter(of_j1).for_each(|line| line.mark = Mark::End(137));
     }),
-    (11, "the end of a log is missing", |e| e.snapshot.logs.push("j1 0-t0.1.out".into())),
+    (11, "the end of a log is missing", |e| {
+        e.snapshot.logs.push(WrongLog { attempt: ("j1".into(), 0, 1), cut: true });
+    }),
     (12, "nobody takes over from a killed worker", |e| {
         let at = e.audit.iter().position(|change| change.job == "j1" && change.epoch == 2).expect("a claim");
         e.audit[at..].iter_mut().filter(|change| change.job == "j1").for_each(|change| change.t += 20 * SECOND);
