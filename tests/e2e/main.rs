@@ -16,6 +16,7 @@ mod harness;
 mod invalid;
 mod limits;
 mod names;
+mod program;
 mod scale;
 mod signals;
 mod task_executor;

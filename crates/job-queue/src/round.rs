@@ -26,7 +26,7 @@ impl NewRound {
         let attempts: HashMap<TaskIx, Attempt> = old.iter().map(|row| (row.task, row.attempt)).collect();
         let rows = match &self.definition {
             None => old,
-            Some((.., kept)) => moved(&old, kept),
+            Some((.., kept)) => TaskRow::moved(&old, kept),
         };
         let reset: HashSet<TaskIx> = self.reset.iter().copied().collect();
         let begun = rows.into_iter().map(|row| {
@@ -35,40 +35,8 @@ impl NewRound {
             }
             // Reports and logs are named by index and attempt: neither this task's nor another's may come again.
             let last = attempts.get(&row.task).copied().unwrap_or_default().max(row.attempt);
-            fresh(row.task, last)
+            TaskRow::waiting(row.task, last)
         });
         begun.collect()
-    }
-}
-
-/// The old rows at the places that their tasks have in the new definition.
-fn moved(old: &[TaskRow], kept: &[Option<TaskIx>]) -> Vec<TaskRow> {
-    let by_task: HashMap<TaskIx, &TaskRow> = old.iter().map(|row| (row.task, row)).collect();
-    let moved = (0..).zip(kept).filter_map(|(ix, from)| {
-        let task = TaskIx(ix);
-        match from.and_then(|from| by_task.get(&from)) {
-            Some(row) => Some(TaskRow { task, ..(*row).clone() }),
-            // Another task had attempts at this index: go on counting from there.
-            None => by_task.get(&task).map(|row| fresh(task, row.attempt)),
-        }
-    });
-    moved.collect()
-}
-
-fn fresh(task: TaskIx, attempt: Attempt) -> TaskRow {
-    TaskRow {
-        task,
-        status: TaskStatus::Waiting,
-        attempt,
-        retries: 0,
-        losses: 0,
-        cause: None,
-        message: None,
-        code: None,
-        started: None,
-        ended: None,
-        retry_at: None,
-        attempt_process: None,
-        stopping: None,
     }
 }

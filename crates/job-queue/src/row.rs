@@ -1,6 +1,9 @@
 //! What the queue keeps: jobs, their tasks, and the lease.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use workflow_model::{Attempt, Cause, Epoch, ExecutorKind, JobId, JobStatus, Nonce, QueueName, TaskIx, TaskStatus};
@@ -177,6 +180,44 @@ pub struct TaskRow {
     pub attempt_process: Option<AttemptProcess>,
     /// The intent to stop the running attempt, committed before the stop.
     pub stopping: Option<StopWhy>,
+}
+
+impl TaskRow {
+    /// A task that waits, and whose newest attempt was this one (0 = it had none).
+    #[must_use]
+    pub fn waiting(task: TaskIx, attempt: Attempt) -> Self {
+        Self {
+            task,
+            status: TaskStatus::Waiting,
+            attempt,
+            retries: 0,
+            losses: 0,
+            cause: None,
+            message: None,
+            code: None,
+            started: None,
+            ended: None,
+            retry_at: None,
+            attempt_process: None,
+            stopping: None,
+        }
+    }
+
+    /// Rows at the places that their tasks have in a new definition; `kept` names the old task of each new one, where there
+    /// is one (see [`NewRound::definition`]).
+    #[must_use]
+    pub fn moved(rows: &[Self], kept: &[Option<TaskIx>]) -> Vec<Self> {
+        let by_task: HashMap<TaskIx, &Self> = rows.iter().map(|row| (row.task, row)).collect();
+        let moved = (0..).zip(kept).filter_map(|(ix, from)| {
+            let task = TaskIx(ix);
+            match from.and_then(|from| by_task.get(&from)) {
+                Some(row) => Some(Self { task, ..(*row).clone() }),
+                // Another task had attempts at this index: go on counting from there.
+                None => by_task.get(&task).map(|row| Self::waiting(task, row.attempt)),
+            }
+        });
+        moved.collect()
+    }
 }
 
 /// Who runs an attempt: what a later worker needs to adopt it.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::look::FilterArgs;
+
 /// Cancel jobs: by name, or all that a filter finds.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CancelArgs {
@@ -14,15 +16,9 @@ pub struct CancelArgs {
     /// Start nothing any more, not even `when: always` tasks
     #[arg(long)]
     pub now: bool,
-    /// All with this name
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub name: Option<String>,
-    /// All with this label
-    #[arg(long, value_name = "K=V")]
-    pub label: Vec<String>,
-    /// All in this state
-    #[arg(long, value_name = "S", value_delimiter = ',')]
-    pub state: Vec<String>,
+    /// All that it finds.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Yes, all that the filter finds
     #[arg(long)]
     pub yes: bool,

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-/// List jobs, newest first.
+/// Which jobs are meant: all conditions must hold.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ListArgs {
+pub struct FilterArgs {
     /// With this name
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub name: Option<String>,
@@ -14,6 +14,14 @@ pub struct ListArgs {
     /// In this state; several: in one of them
     #[arg(long, value_name = "S", value_delimiter = ',')]
     pub state: Vec<String>,
+}
+
+/// List jobs, newest first.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ListArgs {
+    /// Which jobs.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Only mine
     #[arg(long)]
     pub mine: bool,

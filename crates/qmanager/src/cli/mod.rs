@@ -25,7 +25,7 @@ pub use check::{CheckArgs, CompletionsArgs, ConfigArgs, DoctorArgs, ManArgs, Sch
 pub use daemon::{StartArgs, StopArgs};
 pub use files::{FilesArgs, FilesVerb};
 pub use global::{ColorWhen, Global};
-pub use look::{ExplainArgs, GraphArgs, ListArgs, LogsArgs, StatusArgs, WaitArgs};
+pub use look::{ExplainArgs, FilterArgs, GraphArgs, ListArgs, LogsArgs, StatusArgs, WaitArgs};
 pub use reference::reference;
 pub use request::RequestArgs;
 pub use run::RunArgs;

@@ -52,7 +52,7 @@ async fn chosen(context: &Context, queue: &dyn JobQueue, args: &CancelArgs) -> R
         }
         return Ok(jobs);
     }
-    let mut filter = pairs::filter(context, args.name.as_ref(), &args.label, &args.state)?;
+    let mut filter = pairs::filter(context, &args.filter)?;
     if filter.states.is_empty() {
         filter.states = vec![JobStatus::Queued, JobStatus::Running, JobStatus::Cancelling];
     }

@@ -15,7 +15,7 @@ const LIMIT: u32 = 50;
 
 pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Error> {
     let limit = args.limit.unwrap_or(LIMIT);
-    let mut filter = pairs::filter(context, args.name.as_ref(), &args.label, &args.state)?;
+    let mut filter = pairs::filter(context, &args.filter)?;
     filter.submitter = if args.mine { Some(context.submitter()?) } else { None };
     // One more, to know whether there are more.
     filter.limit = (limit > 0).then(|| limit.saturating_add(1));

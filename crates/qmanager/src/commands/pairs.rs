@@ -9,7 +9,7 @@ use job_queue::Filter;
 use workflow_model::{JobStatus, TaskName};
 
 use super::context::Context;
-use crate::{exit::Error, text::safe};
+use crate::{cli::FilterArgs, exit::Error, text::safe};
 
 /// `K=V`: a label or the like.
 pub(super) fn pair(flag: &str, text: &str) -> Result<(String, String), Error> {
@@ -108,21 +108,16 @@ pub(super) fn states<S: std::str::FromStr>(texts: &[String], all: &[&str]) -> Re
 }
 
 /// The filter of `list` and `cancel`.
-pub(super) fn filter(
-    context: &Context,
-    name: Option<&String>,
-    labels: &[String],
-    states: &[String],
-) -> Result<Filter, Error> {
-    let all: Vec<&str> = JobStatus::ALL.iter().map(|status| status.as_str()).collect();
-    if let Some(name) = name {
+pub(super) fn filter(context: &Context, args: &FilterArgs) -> Result<Filter, Error> {
+    if let Some(name) = &args.name {
         words("--name", name)?;
     }
+    let all: Vec<&str> = JobStatus::ALL.iter().map(|status| status.as_str()).collect();
     Ok(Filter {
         queue: context.qname()?,
-        name: name.cloned(),
-        labels: self::labels(labels)?,
-        states: self::states(states, &all)?,
+        name: args.name.clone(),
+        labels: labels(&args.label)?,
+        states: states(&args.state, &all)?,
         ..Filter::default()
     })
 }

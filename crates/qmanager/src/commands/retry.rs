@@ -89,7 +89,7 @@ fn plan(
             let source = load::read(context, file)?;
             source.warn(context);
             let correction = closure::correction(&old, &source.workflow);
-            rows = moved(&rows, &correction.from);
+            rows = TaskRow::moved(&rows, &correction.from);
             changed = correction.changed;
             let new = source.workflow;
             let count = u32::try_from(new.len()).map_err(|_| Error::usage("too many tasks"))?;
@@ -148,16 +148,6 @@ fn chosen(args: &RetryArgs, workflow: &Workflow, rows: &[TaskRow]) -> Result<Vec
         return Ok(closure::with_descendants(workflow, select::tasks(workflow, &args.from)?));
     }
     Ok(closure::with_descendants(workflow, closure::unsuccessful(workflow, rows)))
-}
-
-/// The rows at the places that their tasks have in the new definition.
-fn moved(rows: &[TaskRow], from: &[Option<TaskIx>]) -> Vec<TaskRow> {
-    let by_task: std::collections::HashMap<TaskIx, &TaskRow> = rows.iter().map(|row| (row.task, row)).collect();
-    let moved = (0..).zip(from).filter_map(|(ix, before)| {
-        let row = by_task.get(&(*before)?)?;
-        Some(TaskRow { task: TaskIx(ix), ..(*row).clone() })
-    });
-    moved.collect()
 }
 
 fn nothing(job: &JobRow, args: &RetryArgs) -> Error {

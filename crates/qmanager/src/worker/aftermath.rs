@@ -151,7 +151,7 @@ fn closing(job: &JobRow, rows: &[TaskRow], reports: &HashMap<TaskIx, TaskReport>
     let by_task: HashMap<TaskIx, &TaskRow> = rows.iter().map(|row| (row.task, row)).collect();
     let close = |ix| {
         let task = TaskIx(ix);
-        let row = by_task.get(&task).map_or_else(|| never(task), |row| (*row).clone());
+        let row = by_task.get(&task).map_or_else(|| TaskRow::waiting(task, Attempt(0)), |row| (*row).clone());
         let bare = TaskRow { retry_at: None, attempt_process: None, stopping: None, ..row };
         let (status, cause) = match bare.status {
             status if status.is_terminal() => return None,
@@ -169,22 +169,4 @@ fn closing(job: &JobRow, rows: &[TaskRow], reports: &HashMap<TaskIx, TaskReport>
 /// A success stays one, whatever we wanted.
 fn succeeded(report: Option<&TaskReport>) -> bool {
     report.is_some_and(|report| report.outcome.ending == (Ending::Exited { code: 0 }))
-}
-
-fn never(task: TaskIx) -> TaskRow {
-    TaskRow {
-        task,
-        status: TaskStatus::Waiting,
-        attempt: Attempt(0),
-        retries: 0,
-        losses: 0,
-        cause: None,
-        message: None,
-        code: None,
-        started: None,
-        ended: None,
-        retry_at: None,
-        attempt_process: None,
-        stopping: None,
-    }
 }

@@ -2,16 +2,7 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use workflow_model::{format_duration, format_size, parse_duration, parse_size};
+#[path = "../properties/units.rs"]
+mod property;
 
-fuzz_target!(|text: &str| {
-    match parse_duration(text) {
-        Ok(duration) => assert_eq!(parse_duration(&format_duration(duration)), Ok(duration)),
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-    match parse_size(text) {
-        Ok(size) => assert_eq!(parse_size(&format_size(size)), Ok(size)),
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-});
+libfuzzer_sys::fuzz_target!(|text: &str| property::holds(text));
