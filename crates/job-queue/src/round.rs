@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use workflow_model::{Attempt, JobId, JobStatus, TaskIx, TaskStatus};
+use workflow_model::{Attempt, JobId, JobStatus, TaskIx};
 
 use crate::{Error, NewRound, TaskRow};
 

@@ -33,7 +33,7 @@ fn what_was_found_by_fuzzing_holds() {
             inputs += 1;
         }
     }
-    assert!(inputs >= 13, "the kept inputs are gone: {inputs}");
+    assert!(inputs >= 100, "the kept inputs are gone: {inputs}");
 }
 
 fn all(bytes: &[u8]) {
