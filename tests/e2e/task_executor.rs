@@ -53,7 +53,7 @@ impl Worker {
         let inbox = Inbox::bind(lock).expect("the Q socket");
         let spares = Spares::new(TASK_EXECUTOR, None, 2).expect("spares");
         let job_dir = JobDir::new(dir.path().join("job"), 10);
-        job_dir.create().expect("the job's folder");
+        job_dir.create(None).expect("the job's folder");
         fs::create_dir(job_dir.files()).expect("the job files");
         Self { dir, run_dir, inbox, spares, job: JobId::generate(), job_dir, tasks: 0 }
     }
@@ -446,7 +446,7 @@ async fn places_are_used_again_and_always_empty() {
     }
     assert!(inodes.iter().all(|inode| *inode == inodes[0]), "one file for all: {inodes:?}");
     worker.job_dir.finish().expect("removed");
-    assert!(!worker.dir.path().join("job/tmp").exists() && !worker.dir.path().join("job/reports").exists());
+    assert!(!worker.dir.path().join("job/reports").exists());
 }
 
 #[tokio::test]

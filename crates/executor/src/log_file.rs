@@ -2,9 +2,9 @@
 //! that says how many bytes are missing. At any moment, also after a crash, the file is readable as that.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::PathBuf,
 };
 
@@ -144,7 +144,17 @@ impl LogFile {
                 let mut options = OpenOptions::new();
                 // Truncated: an attempt's number is never used twice, so what stands there is of a launch that failed.
                 options.read(true).write(true).create(true).truncate(true).mode(0o600);
-                Ok(none.insert(options.open(&self.path)?))
+                let opened = match options.open(&self.path) {
+                    // The first output of the job, or somebody has tidied its folder.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        if let Some(folder) = self.path.parent() {
+                            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                        }
+                        options.open(&self.path)
+                    }
+                    opened => opened,
+                };
+                Ok(none.insert(opened?))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use job_queue::{
-    CancelHow, Error, JobQueue, NewRound, OpenOptions, Owner, Sqlite,
+    CancelHow, Claim, Claimed, Error, JobQueue, NewRound, OpenOptions, Owner, Sqlite,
     conformance::{claim_by, ending, job, owner, queue_name, row},
 };
 use proptest::prelude::*;
@@ -26,6 +26,12 @@ enum Step {
         job: usize,
         epoch_back: u64,
         what: ByWorker,
+    },
+    /// An end and a claim at once.
+    Next {
+        job: usize,
+        status: JobStatus,
+        worker: usize,
     },
     Cancel {
         job: usize,
@@ -65,6 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, also_dead, fresh)| Step::Claim { worker, also_dead, fresh }),
         14 => (job.clone(), back, by_worker)
             .prop_map(|(job, epoch_back, what)| Step::ByWorker { job, epoch_back, what }),
+        3 => (job.clone(), prop::sample::select(JobStatus::ALL), 0..WORKERS)
+            .prop_map(|(job, status, worker)| Step::Next { job, status, worker }),
         2 => (job.clone(), how).prop_map(|(job, how)| Step::Cancel { job, how }),
         3 => (job, prop_oneof![6 => Just(0_u32), 1 => Just(1)], 0..3_u32)
             .prop_map(|(job, round_back, task)| Step::Retry { job, round_back, task }),
@@ -222,7 +230,22 @@ async fn apply(queue: &dyn JobQueue, world: &mut World, step: Step) {
             world.limit = limit;
             (answer(queue.limit(&queue_name("default"), limit).await, |()| Answer::Done), Answer::Done)
         }
-        Step::ByWorker { .. } | Step::Cancel { .. } | Step::Retry { .. } if jobs == 0 => return,
+        Step::ByWorker { .. } | Step::Next { .. } | Step::Cancel { .. } | Step::Retry { .. } if jobs == 0 => return,
+        Step::Next { job, status, worker } => {
+            let model = &mut world.jobs[job % jobs];
+            let (id, epoch) = (model.id, Epoch(model.epoch));
+            let expected = model.by_worker(epoch, &ByWorker::Finish(status));
+            let claim = claim_by(&slot(worker));
+            let got = queue.finish_and_claim(id, epoch, &[], ending(status), &claim).await;
+            let (got, next) = match got {
+                Ok((status, next)) => (Ok(status), Some(next)),
+                Err(error) => (Err(error), None),
+            };
+            if let Some(next) = next {
+                claimed(world, &claim, next);
+            }
+            (answer(got, Answer::Status), expected)
+        }
         Step::ByWorker { job, epoch_back, what } => {
             let model = &mut world.jobs[job % jobs];
             let epoch = Epoch(model.epoch.saturating_sub(epoch_back));
@@ -252,13 +275,21 @@ async fn by_worker(queue: &dyn JobQueue, id: JobId, epoch: Epoch, what: &ByWorke
     }
 }
 
+fn slot(worker: usize) -> String {
+    format!("default{worker:02}")
+}
+
 async fn claim(queue: &dyn JobQueue, world: &mut World, worker: usize, also_dead: Option<usize>, fresh: bool) {
-    let slot = |worker: usize| format!("default{worker:02}");
     let mut claim = claim_by(&slot(worker));
     claim.dead.extend(also_dead.map(|dead| owner(&slot(dead))));
     claim.fresh = fresh;
     let got = queue.claim(&claim).await.expect("an answer");
-    let expected = world.next(&claim.dead, fresh);
+    claimed(world, &claim, got);
+}
+
+/// What was given is what the model would give.
+fn claimed(world: &mut World, claim: &Claim, got: Option<Claimed>) {
+    let expected = world.next(&claim.dead, claim.fresh);
     assert_eq!(got.as_ref().map(|claimed| claimed.job.id), expected.map(|at| world.jobs[at].id));
     if let (Some(got), Some(at)) = (got, expected) {
         let model = &mut world.jobs[at];
@@ -267,7 +298,7 @@ async fn claim(queue: &dyn JobQueue, world: &mut World, worker: usize, also_dead
             model.status = JobStatus::Running;
         }
         model.epoch += 1;
-        model.owner = Some(claim.owner);
+        model.owner = Some(claim.owner.clone());
         let rows: Vec<_> = got.tasks.iter().map(|row| (row.task.0, row.status)).collect();
         let known = (0..).zip(model.tasks).filter_map(|(at, status)| Some((at, status?)));
         assert_eq!(rows, known.collect::<Vec<_>>());

@@ -9,6 +9,7 @@ pub mod graph;
 pub mod layout;
 mod link;
 pub mod manager;
+mod memory;
 pub mod output;
 pub mod progress;
 pub mod select;

@@ -71,7 +71,7 @@ impl Bench {
         let run_dir = RunDir::open(dir.join("run"))?;
         let job = JobId::generate();
         let job_dir = JobDir::new(dir.join("job"), 1_000_000);
-        job_dir.create()?;
+        job_dir.create(None)?;
         std::fs::create_dir(job_dir.files())?;
         Ok(Self {
             inbox: Inbox::bind(WorkerLock::acquire(&run_dir, &QueueName::default(), 0)?)?,

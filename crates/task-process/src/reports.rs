@@ -19,7 +19,9 @@ use crate::{
 /// With more tasks than this, logs and reports go to folders of this many tasks each.
 const SHARD: usize = 1000;
 
-/// `<state-dir>/jobs/<job-id>`: `files/`, `logs/`, `reports/`, `tmp/`.
+const REPORTS: &str = "reports";
+
+/// `<state-dir>/jobs/<job-id>`: `files/`, `logs/`, `reports/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobDir {
     root: PathBuf,
@@ -45,36 +47,53 @@ impl JobDir {
         self.root.join("files")
     }
 
-    /// Makes the folders (all but `files/`, which belongs to the job-file store), 0700. Repeating it is well.
+    /// Handles, reports and TMPDIRs of attempts under way.
+    #[must_use]
+    pub fn reports(&self) -> PathBuf {
+        self.root.join(REPORTS)
+    }
+
+    /// Makes the folder and `reports/`, 0700; `logs/` comes with the first output, and `files/` belongs to the job-file
+    /// store. Repeating it is well. A job that has no folder yet gets what an ended one left, if that can be moved: the
+    /// answer is its places.
     ///
     /// # Errors
     /// A folder cannot be made.
-    pub fn create(&self) -> Result<(), Error> {
-        file::create_dirs(&self.root.join("tmp"))?;
-        for kind in ["logs", "reports"] {
-            let folder = self.root.join(kind);
-            file::create_dirs(&folder)?;
-            if self.is_sharded() {
-                for shard in 0..self.tasks.div_ceil(SHARD) {
-                    file::create_dirs(&folder.join(shard.to_string()))?;
-                }
+    pub fn create(&self, leftover: Option<Leftover>) -> Result<Option<Places>, Error> {
+        let is_new = match rustix::fs::mkdir(&self.root, Mode::RWXU) {
+            Ok(()) => true,
+            Err(_) => {
+                file::create_dirs(&self.root)?;
+                false
+            }
+        };
+        let reports = self.reports();
+        if let Some(leftover) = leftover.filter(|_| is_new && !self.is_sharded())
+            && let Some(places) = leftover.move_to(&reports)
+        {
+            return Ok(Some(places));
+        }
+        file::create_dirs(&reports)?;
+        if self.is_sharded() {
+            for shard in 0..self.tasks.div_ceil(SHARD) {
+                file::create_dirs(&reports.join(shard.to_string()))?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The files of one attempt; `lease` is [`crate::Lease::path`].
     #[must_use]
     pub fn paths(&self, task: TaskIx, name: &TaskName, attempt: Attempt, lease: PathBuf) -> Paths {
         let (out, err) = self.logs(task, name, attempt);
-        let reports = self.folder("reports", task);
+        let reports = self.folder(REPORTS, task);
         Paths {
             out,
             err,
             report: reports.join(format!("{task}.{attempt}.json")),
             handle: reports.join(format!("{task}.{attempt}.handle")),
             lease,
-            tmp: self.root.join("tmp").join(format!("{task}.{attempt}")),
+            tmp: reports.join(format!("{task}.{attempt}.tmp")),
             recycle: false,
         }
     }
@@ -87,13 +106,24 @@ impl JobDir {
         (folder.join(format!("{stem}.out")), folder.join(format!("{stem}.err")))
     }
 
-    /// Removes what only running attempts need (`tmp/`, `reports/`), after the job's end is committed.
+    /// After the job's end is committed: nothing that only running attempts need is left, `reports/` above all.
     ///
     /// # Errors
     /// A folder cannot be removed.
     pub fn finish(&self) -> Result<(), Error> {
-        let tmp = remove_tmp(&self.root.join("tmp"));
-        remove_tmp(&self.root.join("reports")).and(tmp)
+        remove_tmp(&self.reports())
+    }
+
+    /// Instead of [`finish`](Self::finish), where another job may follow: `reports/` is kept for that one, if all of these
+    /// places came back.
+    ///
+    /// # Errors
+    /// A folder cannot be removed.
+    pub fn leave(&self, places: Places) -> Result<Option<Leftover>, Error> {
+        if self.is_sharded() || !places.all_came_back() {
+            return self.finish().map(|()| None);
+        }
+        Ok(Some(Leftover { reports: Some(self.reports()), places: Some(places) }))
     }
 
     fn folder(&self, kind: &str, task: TaskIx) -> PathBuf {
@@ -106,11 +136,39 @@ impl JobDir {
     }
 }
 
-/// TMPDIRs and report files that go from attempt to attempt within one claim of a job, so that a task creates and
-/// removes no inode (see `Record`). An attempt that was lost does not give its place back: use [`remove`].
+/// The folder of reports of a job that ended, with places for attempts: for the next job. A folder is dear to make, dearer
+/// to remove, and cheap to move (see `Record` for files). Dropping this removes it.
+#[derive(Debug)]
+pub struct Leftover {
+    /// `None` once it is moved.
+    reports: Option<PathBuf>,
+    places: Option<Places>,
+}
+
+impl Leftover {
+    fn move_to(mut self, reports: &Path) -> Option<Places> {
+        file::rename(self.reports.as_deref()?, reports).ok()?;
+        self.reports = None;
+        let mut places = self.places.take()?;
+        places.folder = reports.to_path_buf();
+        Some(places)
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Some(reports) = &self.reports {
+            // Of a job that has ended: what is left of it goes with its folder.
+            remove_tmp(reports).ok();
+        }
+    }
+}
+
+/// TMPDIRs and report files that go from attempt to attempt, and with [`Leftover`] from job to job, so that a task creates
+/// and removes no inode (see `Record`). An attempt that was lost does not give its place back: use [`remove`].
 #[derive(Debug)]
 pub struct Places {
-    tmp: PathBuf,
+    folder: PathBuf,
     prefix: String,
     free: Vec<u32>,
     next: u32,
@@ -120,7 +178,10 @@ impl Places {
     /// For the attempts started under this epoch; nobody else's are touched.
     #[must_use]
     pub fn new(job_dir: &JobDir, epoch: Epoch) -> Self {
-        Self { tmp: job_dir.root.join("tmp"), prefix: format!("place-{epoch}-"), free: Vec::new(), next: 0 }
+        // Places go to other jobs' folders: the names are this claim's alone. Short, since tasks have sockets in there.
+        let job: String = job_dir.root.to_string_lossy().chars().rev().take(8).collect();
+        let prefix = format!("{job}-{epoch}-");
+        Self { folder: job_dir.reports(), prefix, free: Vec::new(), next: 0 }
     }
 
     /// Gives an attempt that is about to start a place.
@@ -129,7 +190,7 @@ impl Places {
             self.next += 1;
             self.next - 1
         });
-        paths.tmp = self.tmp.join(format!("{}{place}", self.prefix));
+        paths.tmp = self.folder.join(format!("{}{place}", self.prefix));
         paths.recycle = true;
     }
 
@@ -146,6 +207,10 @@ impl Places {
         file::remove(&paths.handle)?;
         self.free.push(place);
         Ok(())
+    }
+
+    fn all_came_back(&self) -> bool {
+        self.free.len() == self.next as usize
     }
 
     fn place(&self, paths: &Paths) -> Option<u32> {
@@ -184,10 +249,13 @@ pub(crate) fn blank(tmp: &Path) -> PathBuf {
     blank.into()
 }
 
-/// Whether a folder is there and empty.
+/// Whether a folder is there, empty, and with the rights that it was made with: good for another attempt.
 pub(crate) fn is_empty(folder: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let Ok(fd) = rustix::fs::open(folder, flags, Mode::empty()) else { return false };
+    if !rustix::fs::fstat(&fd).is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode) == Mode::RWXU) {
+        return false;
+    }
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(fd, &mut buffer);
     while let Some(entry) = entries.next() {

@@ -118,11 +118,12 @@ fn f45_a_full_disk_is_counted_and_fails_nobody() {
 }
 
 #[test]
-fn f45_a_removed_folder_is_counted_and_fails_nobody() {
+fn f45_a_folder_that_cannot_be_made_is_counted_and_fails_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let mut capture = Capture::new(dir.path().join("logs/out"), 1 << 20);
+    fs::write(dir.path().join("logs"), "in the way").unwrap();
     capture.write(b"lost");
-    fs::create_dir(dir.path().join("logs")).unwrap();
+    fs::remove_file(dir.path().join("logs")).unwrap();
     capture.write(b"kept");
     let captured = capture.finish(true);
     assert_eq!((captured.bytes, captured.lost), (8, 4));

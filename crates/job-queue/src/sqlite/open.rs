@@ -48,6 +48,8 @@ pub(super) fn connect(path: &Path, shared: &Shared) -> Result<Connection, Error>
     conn.busy_handler(Some(busy_handler(shared.clone())))?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Plans do not depend on what is bound; else SQLite prepares some of our statements again at each call.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if conn.is_readonly("main")? {
         return Err(Error::Unusable(format!(
             "{} is read-only for this user; give the user that runs qmanager the right to write to it",

@@ -10,7 +10,7 @@ use std::{
 
 use executor::Executor;
 use job_queue::{Claim, Claimed, JobQueue, OpenOptions, Owner};
-use task_process::{Exit, Inbox, JobDir, RunDir, SlotGuard, Slots, Spares, WorkerLock};
+use task_process::{Exit, Inbox, JobDir, Leftover, RunDir, SlotGuard, Slots, Spares, WorkerLock};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -67,6 +67,12 @@ pub(super) struct Worker {
     pub(super) stopping: Option<StopHow>,
     /// How often the Q socket was bound again, as of the last look.
     pub(super) rebinds: u64,
+    /// The job that was claimed with the end of the last one.
+    pub(super) next: Option<Claimed>,
+    /// What the last job left for the next one.
+    pub(super) leftover: Option<Leftover>,
+    /// As the manager last said; `None` until it first said that there may be a job.
+    orphans: Option<Vec<Owner>>,
     orders_back: mpsc::UnboundedSender<Option<Order>>,
     degraded: Option<String>,
 }
@@ -78,6 +84,7 @@ pub(crate) const ABANDONED: u8 = 3;
 /// is gone. Code 1: it was not started by a manager, cannot have its place, or lost its job to another worker.
 #[must_use]
 pub fn run(registry: &Registry) -> ExitCode {
+    crate::memory::keep();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
     };
@@ -151,6 +158,9 @@ impl Worker {
             progressed: false,
             stopping: None,
             rebinds: 0,
+            next: None,
+            leftover: None,
+            orphans: None,
             orders_back,
             degraded: None,
             setup,
@@ -159,7 +169,7 @@ impl Worker {
 
     /// First the job that an earlier worker in this place left, then whatever the manager points at.
     async fn serve(&mut self) -> Result<(), Error> {
-        if let Some(claimed) = self.claim(false, &[]).await?
+        if let Some(claimed) = self.claim(false).await?
             && !self.job(claimed).await?
         {
             return self.end().await;
@@ -168,13 +178,15 @@ impl Worker {
         while let Some(Some(order)) = self.orders.recv().await {
             match order {
                 Order::Claim { orphans } => {
-                    while let Some(claimed) = self.claim(true, &orphans).await? {
+                    self.orphans = Some(orphans);
+                    while let Some(claimed) = self.claim(true).await? {
                         if !self.job(claimed).await? {
                             return self.end().await;
                         }
                     }
-                    // Idle costs one waiting process, not as many as the last job could use.
+                    // Idle costs one waiting process, not as many as the last job could use, and no folder.
                     self.spares.set_ahead(1);
+                    self.leftover = None;
                     self.mouth.say(&Word::Idle);
                 }
                 Order::Stop(_) => return self.end().await,
@@ -204,7 +216,7 @@ impl Worker {
                     left => left?,
                 };
                 if left != Left::HandedOver {
-                    tidy(&run.dir);
+                    self.leave_folder(*run);
                 }
                 left
             }
@@ -213,38 +225,74 @@ impl Worker {
         if left != Left::HandedOver {
             self.mouth.say(&Word::Left { job, status });
         }
-        self.kept.clear();
+        if self.next.is_none() {
+            self.kept.clear();
+        }
         self.overdue.abort_all();
         Ok(matches!(left, Left::Ended(_)) && !self.draining)
     }
 
-    async fn claim(&mut self, fresh: bool, orphans: &[Owner]) -> Result<Option<Claimed>, Error> {
+    async fn claim(&mut self, fresh: bool) -> Result<Option<Claimed>, Error> {
+        let next = self.next.take();
         // A stop that came while the last job ended is not to be overtaken by the next job; a cancel of that job is stale.
         while fresh && let Ok(order) = self.orders.try_recv() {
             if matches!(order, None | Some(Order::Stop(_))) {
+                let is_stop = order.is_some();
                 self.put_back(order);
+                // Nothing of it was started. Without a manager it is left to the next worker in this place.
+                if let Some(Claimed { job, .. }) = next.filter(|_| is_stop) {
+                    self.insist(async |queue| queue.release(job.id, job.epoch, &[]).await).await?;
+                }
                 return Ok(None);
             }
         }
-        let own = self.owner();
+        if next.is_some() {
+            return Ok(next);
+        }
         // Locks of places that nobody has any more; held until the claim is through.
+        let orphans = self.orphans.as_deref().unwrap_or_default();
         let locks: Vec<(Owner, WorkerLock)> =
             orphans.iter().filter_map(|owner| Some((owner.clone(), self.lock_of(owner)?))).collect();
-        let claim = Claim {
+        let claim = self.claim_of(fresh, locks.iter().map(|(owner, _)| owner.clone()));
+        let claimed = self.insist(async |queue| queue.claim(&claim).await).await?;
+        drop(locks);
+        Ok(claimed)
+    }
+
+    /// The claim to make with the end of a job; `None` when there is something else to be done first.
+    pub(super) fn next_claim(&mut self) -> Option<Claim> {
+        // Orphans' jobs come first, and need their locks.
+        let goes_on = self.orphans.as_ref().is_some_and(Vec::is_empty) && self.orders.is_empty();
+        let is_stopping = self.draining || self.stopping.is_some();
+        (goes_on && !is_stopping && !self.setup.rows).then(|| self.claim_of(true, std::iter::empty()))
+    }
+
+    fn claim_of(&mut self, fresh: bool, dead: impl Iterator<Item = Owner>) -> Claim {
+        // Taken before the claim is sent, so that it never outlives the database's idea of the lease.
+        self.lease_deadline = task_process::deadline_in(self.setup.times.lease);
+        let own = self.owner();
+        Claim {
             queue: self.setup.pool.qname.clone(),
-            dead: std::iter::once(own.clone()).chain(locks.iter().map(|(owner, _)| owner.clone())).collect(),
+            dead: std::iter::once(own.clone()).chain(dead).collect(),
             owner: own,
             executor: self.setup.pool.executor,
             store: self.setup.pool.store.clone(),
             place: None,
             ttl: self.setup.times.lease,
             fresh,
-        };
-        // Taken before the claim is sent, so that it never outlives the database's idea of the lease.
-        self.lease_deadline = task_process::deadline_in(self.setup.times.lease);
-        let claimed = self.insist(async |queue| queue.claim(&claim).await).await?;
-        drop(locks);
-        Ok(claimed)
+        }
+    }
+
+    /// Nothing of a job's attempts is left in its folder; what serves the next job's is kept for that.
+    fn leave_folder(&mut self, run: super::run::Run) {
+        // Under `run_as` the places belong to that user; with earlier attempts there may be more than places.
+        let serves_the_next =
+            self.next.is_some() && run.is_first_claim && self.setup.pool.settings.executors.shell.run_as.is_none();
+        let left = if serves_the_next { run.dir.leave(run.places) } else { run.dir.finish().map(|()| None) };
+        match left {
+            Ok(leftover) => self.leftover = leftover,
+            Err(error) => tracing::warn!(error = chain(&error), "cannot tidy the job's folder"),
+        }
     }
 
     fn lock_of(&self, owner: &Owner) -> Option<WorkerLock> {

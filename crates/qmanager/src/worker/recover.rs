@@ -63,8 +63,11 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
         return invalid(worker, &run.job, &rows, problems, &run.clock).await;
     }
     // Only now: a job that cannot run leaves no folders behind.
-    run.dir.create()?;
     let untouched = rows.iter().all(|row| row.attempt.0 == 0);
+    run.is_first_claim = untouched && !resumed;
+    if let Some(places) = run.dir.create(worker.leftover.take())? {
+        run.places = places;
+    }
     worker.prepare_job_files(&run, untouched)?;
     if fresh && !rows.is_empty() {
         let (job, epoch) = (run.job.id, run.job.epoch);

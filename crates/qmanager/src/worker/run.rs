@@ -81,6 +81,8 @@ pub(super) struct Run {
     pub(super) end: Option<JobEnd>,
     /// The job's own timeout.
     pub(super) deadline: Option<Instant>,
+    /// Whether no attempt was started before this claim.
+    pub(super) is_first_claim: bool,
     /// Whether this worker gives the job back.
     pub(super) releasing: bool,
     timed_out: bool,
@@ -120,6 +122,7 @@ impl Run {
             starts: VecDeque::new(),
             end: None,
             deadline,
+            is_first_claim: false,
             releasing: false,
             timed_out: false,
             failed_fast: false,
@@ -341,6 +344,12 @@ impl Run {
     /// Whether something is to be written or done without waiting for an event.
     pub(super) fn has_news(&self) -> bool {
         !self.turn.done.is_empty() || !self.turn.stops.is_empty()
+    }
+
+    /// Whether attempts are to be started that are not launched yet.
+    pub(super) fn has_more_to_start(&self) -> bool {
+        let counts = self.scheduler.counts();
+        counts.waiting + counts.ready + counts.retrying > 0 || !self.starts.is_empty()
     }
 
     /// The folder of the job files.

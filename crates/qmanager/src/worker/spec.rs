@@ -34,7 +34,7 @@ impl Worker {
         }
         // A `run_as` that means nothing here was found by `check`.
         if let Ok(Some((uid, gid))) = self.host_view().run_as(&shared(run)) {
-            let above = [self.layout.state_dir(), &self.layout.jobs(), run.dir.root(), &run.dir.root().join("tmp")];
+            let above = [self.layout.state_dir(), &self.layout.jobs(), run.dir.root(), &run.dir.reports()];
             for folder in above {
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).map_err(wrong())?;
             }

@@ -1,10 +1,10 @@
 //! The worker's loop for one job: events in, one commit, effects out.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
-use dag_scheduler::{Cause, StopHow as Urgency};
+use dag_scheduler::{Cause, JobEnd, StopHow as Urgency};
 use executor::{Handle, ShellHandle, Shutdown};
-use job_queue::{AttemptProcess, TaskRow};
+use job_queue::{AttemptProcess, JobQueue, TaskRow};
 use task_process::{Exit, Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
 use workflow_model::{Attempt, ExecutorKind, JobId, JobStatus, TaskIx};
@@ -84,8 +84,7 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     let turn = run.take_turn(&launched);
     let (job, epoch) = (run.job.id, run.job.epoch);
     if let Some(end) = run.end {
-        let ending = run.ending(end);
-        let status = worker.insist(async |queue| queue.finish(job, epoch, &turn.rows, ending.clone()).await).await?;
+        let status = finish(worker, run, &turn.rows, end).await?;
         worker.tell(turn.progressed, turn.rows);
         run.forget(turn.done);
         return Ok(Some(Left::Ended(status)));
@@ -107,8 +106,43 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     }
     run.forget(turn.done);
     worker.tell(turn.progressed, turn.rows);
-    worker.refill(run);
+    // What the next job needs is started with the end of this one.
+    if run.has_more_to_start() {
+        worker.refill(run);
+    }
     Ok(None)
+}
+
+/// Ends the job, and takes the next one with the same commit. While the disk works, a spare for that one is started.
+async fn finish(worker: &mut Worker, run: &Run, rows: &[TaskRow], end: JobEnd) -> Result<JobStatus, Error> {
+    let (job, epoch, ending, claim) = (run.job.id, run.job.epoch, run.ending(end), worker.next_claim());
+    let call = async |queue: &dyn JobQueue| match &claim {
+        Some(claim) => queue.finish_and_claim(job, epoch, rows, ending.clone(), claim).await,
+        None => queue.finish(job, epoch, rows, ending.clone()).await.map(|status| (status, None)),
+    };
+    let queue = Arc::clone(&worker.queue);
+    let (status, next) = match meanwhile(call(&*queue), || worker.refill(run)).await {
+        Err(error) if error.is_transient() => worker.insist(call).await?,
+        ended => ended?,
+    };
+    worker.degraded(None);
+    worker.next = next;
+    Ok(status)
+}
+
+/// Waits for the answer, and does something as soon as it is waited for.
+async fn meanwhile<T>(call: impl Future<Output = T>, work: impl FnOnce()) -> T {
+    let (mut call, mut work) = (pin!(call), Some(work));
+    poll_fn(|context| {
+        let answer = call.as_mut().poll(context);
+        if answer.is_pending()
+            && let Some(work) = work.take()
+        {
+            work();
+        }
+        answer
+    })
+    .await
 }
 
 /// Waits for the first event; the rest that has come by then is taken without waiting.
@@ -205,7 +239,7 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, ex
     let Some(handle) = handle else {
         return tree_ended(run, task, attempt, Ok(()));
     };
-    let (executor, job_files, job) = (std::sync::Arc::clone(&worker.executor), run.job_files(), run.job.id);
+    let (executor, job_files, job) = (Arc::clone(&worker.executor), run.job_files(), run.job.id);
     worker.watchers.spawn(async move {
         // Blocks (design: shell's futures block in poll), so not in the worker's own thread.
         let runtime = tokio::runtime::Handle::current();
@@ -288,7 +322,7 @@ impl Worker {
     /// run on meanwhile. Only a stop ends the patience: then the tasks are stopped without record.
     pub(super) async fn insist<T>(
         &mut self,
-        call: impl AsyncFn(&dyn job_queue::JobQueue) -> Result<T, job_queue::Error>,
+        call: impl AsyncFn(&dyn JobQueue) -> Result<T, job_queue::Error>,
     ) -> Result<T, Error> {
         let mut pause = Duration::from_millis(20);
         // Orders that can wait until the queue answers.
