@@ -346,7 +346,8 @@ async fn f19_without_a_receiver_the_report_is_on_disk_in_time() {
 #[tokio::test]
 async fn f45_when_the_report_cannot_be_stored_the_message_is_enough() {
     let mut worker = Worker::new();
-    let request = worker.request("echo delivered");
+    let mut request = worker.request("echo delivered");
+    request.paths.tmp = worker.dir.path().join("tmp");
     fs::remove_dir_all(worker.dir.path().join("job/reports")).expect("removed");
     let running = worker.start(&request).await;
     let report = worker.message().await;
@@ -445,8 +446,36 @@ async fn places_are_used_again_and_always_empty() {
         fs::write(worker.job_dir.files().join("keep"), "").expect("written");
     }
     assert!(inodes.iter().all(|inode| *inode == inodes[0]), "one file for all: {inodes:?}");
-    worker.job_dir.finish().expect("removed");
-    assert!(!worker.dir.path().join("job/reports").exists());
+
+    // The next job's attempts have them too.
+    let old = worker.job_dir.clone();
+    let leftover = old.leave(places).expect("left").expect("all places came back");
+    worker.job_dir = JobDir::new(worker.dir.path().join("next"), 10);
+    let mut places = worker.job_dir.create(Some(leftover)).expect("made").expect("moved");
+    fs::create_dir(worker.job_dir.files()).expect("made");
+    assert!(!old.reports().exists());
+    let mut request = worker.request("[ -d \"$TMPDIR\" ] && chmod 500 \"$TMPDIR\"");
+    places.lend(&mut request.paths);
+    let tmp = request.paths.tmp.clone();
+    assert!(tmp.starts_with(worker.job_dir.reports()));
+    worker.run(&request).await;
+    assert_eq!(fs::metadata(&request.paths.report).expect("a report").ino(), inodes[0]);
+    assert!(!tmp.exists(), "a folder whose rights were changed serves nobody else");
+    assert!(worker.job_dir.leave(places).expect("removed").is_none(), "a place that was not given back may be in use");
+    assert!(!worker.job_dir.reports().exists());
+}
+
+/// A folder that is there already is this job's own, and stays; what would have been moved is removed.
+#[test]
+fn places_move_to_new_folders_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (old, next) = (JobDir::new(dir.path().join("old"), 1), JobDir::new(dir.path().join("next"), 1));
+    old.create(None).expect("made");
+    next.create(None).expect("made");
+    fs::write(next.reports().join("0.1.json"), "{}").expect("written");
+    let leftover = old.leave(Places::new(&old, Epoch(1))).expect("left");
+    assert!(next.create(leftover).expect("made").is_none());
+    assert!(next.reports().join("0.1.json").exists() && !old.reports().exists());
 }
 
 #[tokio::test]

@@ -179,8 +179,9 @@ impl Places {
     #[must_use]
     pub fn new(job_dir: &JobDir, epoch: Epoch) -> Self {
         // Places go to other jobs' folders: the names are this claim's alone. Short, since tasks have sockets in there.
-        let job: String = job_dir.root.to_string_lossy().chars().rev().take(8).collect();
-        let prefix = format!("{job}-{epoch}-");
+        let job = job_dir.root.file_name().unwrap_or_default().to_string_lossy();
+        let short = job.char_indices().rev().nth(7).map_or(&*job, |(at, _)| &job[at..]);
+        let prefix = format!("{short}-{epoch}-");
         Self { folder: job_dir.reports(), prefix, free: Vec::new(), next: 0 }
     }
 
