@@ -21,5 +21,6 @@ mod scale;
 mod signals;
 mod task_executor;
 mod template;
+mod upgrade;
 mod warm;
 mod witness;

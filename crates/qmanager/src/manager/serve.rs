@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
-use workflow_model::{JobId, JobStatus};
+use workflow_model::{Epoch, JobId, JobStatus};
 
 use super::{
     Error, ManagerState, Options, WorkerState,
@@ -47,6 +47,9 @@ pub struct Watch {
     /// Who is told.
     pub notices: mpsc::UnboundedSender<Notice>,
 }
+
+/// A job under a lease, and whose it is.
+pub(super) type Held = (JobId, Epoch, Owner);
 
 /// Why a manager ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,8 @@ impl Manager {
             true => None,
             false => Some(StateDirLock::acquire(layout.state_dir()).ok_or_else(running)?),
         };
+        // Left for a daemon that was killed before it could take it: not meant for us.
+        drop(std::fs::remove_file(layout.stop_request()));
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [term, int, hup] = kinds.map(|kind| signal(kind).map(|stream| (kind.as_raw_value(), stream)));
         let wrong = || Error::io("listen for signals");
@@ -179,6 +184,8 @@ impl Manager {
         }
         if serving.stop != Some(StopHow::Handover) && has_held_slot(&self.options.layout.run_dir().join("slots")) {
             self.end_strays(serving.stop).await;
+        if let (Some(StopHow::Handover), Some(keep)) = (serving.stop, serving.keep) {
+            serving.prolong(&self, keep).await;
         }
         self.leave(&serving);
         Ok(serving.watched_end.map_or(Ended::Signal(serving.stop_signal), Ended::Job))
@@ -203,16 +210,20 @@ impl Manager {
         }
     }
 
-    /// Owners under this run-dir that have jobs but no place any more (fewer workers than before, another pool).
-    async fn orphans(&self, queue: &dyn JobQueue) -> Result<Vec<Owner>, Error> {
+    /// The jobs that this run-dir has, as the queue says.
+    pub(super) async fn jobs(&self, queue: &dyn JobQueue) -> Result<Vec<Held>, job_queue::Error> {
         let filter = Filter { states: vec![JobStatus::Running, JobStatus::Cancelling], ..Filter::default() };
         let ours = self.options.layout.run_dir_id();
-        let mut orphans: Vec<Owner> = queue.list(&filter).await?.into_iter().filter_map(|job| job.owner).collect();
-        orphans.retain(|owner| {
-            owner.host == self.host && owner.run_dir == ours && self.places.iter().all(|place| place.owner != *owner)
-        });
-        orphans.sort_by(|a, b| a.slot.cmp(&b.slot));
-        orphans.dedup();
+        let owned = queue.list(&filter).await?.into_iter().filter_map(|job| Some((job.id, job.epoch, job.owner?)));
+        Ok(owned.filter(|(_, _, owner)| owner.host == self.host && owner.run_dir == ours).collect())
+    }
+
+    /// Those of them that have no place any more (fewer workers than before), in queues that are served.
+    async fn orphans(&self, queue: &dyn JobQueue) -> Result<Vec<Held>, Error> {
+        let mut orphans = self.jobs(queue).await?;
+        let served = |owner: &Owner| self.options.pools.iter().any(|pool| owner.slot.starts_with(pool.qname.as_str()));
+        orphans.retain(|(_, _, owner)| self.places.iter().all(|place| place.owner != *owner) && served(owner));
+        orphans.sort_by(|(_, _, a), (_, _, b)| a.slot.cmp(&b.slot));
         Ok(orphans)
     }
 

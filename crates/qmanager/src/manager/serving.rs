@@ -1,15 +1,15 @@
 //! What the manager does about each event. Synchronous: queue calls run beside it and come back as events.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use job_queue::{CancelHow, JobQueue, Owner, Poll};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use workflow_model::{Epoch, JobId, JobStatus, QueueName};
 
 use super::{
     Options, leases,
     lock::ManagerLock,
-    serve::{Manager, Notice, Watch},
+    serve::{Held, Manager, Notice, Watch},
     workers::{Doing, Heard},
 };
 use crate::link::{Order, StopHow, Word};
@@ -23,8 +23,6 @@ pub(super) enum Event {
     Woken,
     Polled(Result<Poll, job_queue::Error>),
     Renewed(Vec<JobId>, Option<job_queue::Error>),
-    /// Leases were prolonged for the next manager: now the workers may go.
-    Prolonged,
     Restart,
     Overdue,
 }
@@ -32,8 +30,10 @@ pub(super) enum Event {
 /// What a manager that serves keeps in mind.
 #[derive(Debug)]
 pub(super) struct Serving {
-    /// Leases are being prolonged for the next manager: nothing is claimed or renewed any more.
-    pub(super) handing_over: bool,
+    /// For a handover: how long the leases last from its end on.
+    pub(super) keep: Option<Duration>,
+    /// Renewals under way.
+    pub(super) renewals: JoinSet<()>,
     last_beat: Option<Instant>,
     pub(super) queue: Arc<dyn JobQueue>,
     pub(super) watch: Option<Watch>,
@@ -42,7 +42,8 @@ pub(super) struct Serving {
     wakes: u64,
     /// Queues that may have a job to claim.
     ready: HashMap<QueueName, bool>,
-    pub(super) orphans: Vec<Owner>,
+    /// Jobs that no place of ours has, until a worker takes them.
+    pub(super) orphans: Vec<Held>,
     pub(super) restart_at: HashMap<usize, Instant>,
     pub(super) stop: Option<StopHow>,
     pub(super) stop_signal: i32,
@@ -59,11 +60,12 @@ impl Serving {
         queue: Arc<dyn JobQueue>,
         watch: Option<Watch>,
         results: mpsc::UnboundedSender<Event>,
-        orphans: Vec<Owner>,
+        orphans: Vec<Held>,
         options: &Options,
     ) -> Self {
         Self {
-            handing_over: false,
+            keep: None,
+            renewals: JoinSet::new(),
             last_beat: None,
             queue,
             watch,
@@ -106,12 +108,12 @@ impl Serving {
             Event::Polled(poll) => self.polled(manager, poll),
             Event::Renewed(lost, error) => {
                 for job in lost {
+                    self.orphans.retain(|(orphan, ..)| *orphan != job);
                     // The worker finds out with its next write, and then writes nothing more.
                     tracing::warn!(%job, "the lease of this job is another worker's");
                 }
                 self.set_degraded(error.map(|error| format!("leases could not be renewed: {error}")));
             }
-            Event::Prolonged => self.stop(manager, StopHow::Handover),
             Event::Restart => self.restart(manager),
             Event::Overdue => {
                 for place in &manager.places {
@@ -128,7 +130,7 @@ impl Serving {
         match word {
             Word::Beat => {}
             Word::Ready => {
-                (place.doing, place.owes) = (Doing::Idle, false);
+                (place.doing, place.owes) = (Doing::Idle, None);
                 self.offer(manager);
             }
             Word::Idle => {
@@ -139,14 +141,15 @@ impl Serving {
                 // It has claimed until there was nothing: the jobs of this queue's orphans are taken.
                 let of_queue =
                     |owner: &Owner| owner.slot.trim_end_matches(|c: char| c.is_ascii_digit()) == queue.as_str();
-                self.orphans.retain(|owner| !of_queue(owner));
+                self.orphans.retain(|(_, _, owner)| !of_queue(owner));
                 self.ready.insert(queue, missed);
                 if missed {
                     self.offer(manager);
                 }
             }
             Word::Took { job, epoch, resumed } => {
-                (place.doing, place.owes) = (Doing::Job(job, epoch), false);
+                (place.doing, place.owes) = (Doing::Job(job, epoch), None);
+                self.orphans.retain(|(orphan, ..)| *orphan != job);
                 if resumed {
                     // Its executors run under an old lease: tell them of the new one before the old ends.
                     let deadline = task_process::boottime_now() + leases::micros(manager.options.times.lease);
@@ -191,7 +194,9 @@ impl Serving {
         self.state_dirty = true;
         if let Some(how) = self.stop {
             // With this code it has stopped its tasks, though it could not write that down.
-            place.owes &= status.as_ref().map_or(true, |status| status.code() != Some(crate::worker::ABANDONED.into()));
+            if status.as_ref().is_ok_and(|status| status.code() == Some(crate::worker::ABANDONED.into())) {
+                place.owes = None;
+            }
             return self.settle(manager, how);
         }
         let delay = place.backoff(&manager.options);
@@ -232,7 +237,7 @@ impl Serving {
 
     /// Lets one idle worker of each queue that may have a job claim; when it took one, the next is asked.
     fn offer(&mut self, manager: &mut Manager) {
-        if self.stop.is_some() || self.handing_over {
+        if self.stop.is_some() {
             return;
         }
         for (pool, options) in manager.options.pools.iter().enumerate() {
@@ -245,15 +250,13 @@ impl Serving {
             if let Some(place) = manager.places.iter_mut().find(|p| p.pool == pool && p.doing == Doing::Idle) {
                 place.doing = Doing::Claiming;
                 place.claim_seen = self.wakes;
-                place.order(&Order::Claim { orphans: self.orphans.clone() });
+                let orphans = self.orphans.iter().map(|(_, _, owner)| owner.clone()).collect();
+                place.order(&Order::Claim { orphans });
             }
         }
     }
 
     fn beat(&mut self, manager: &mut Manager) {
-        if self.handing_over {
-            return; // the leases were prolonged beyond a beat's
-        }
         let silent_after = manager.options.times.beat() * 2;
         let now = Instant::now();
         // We were paused ourselves: what the workers said meanwhile is still to be heard.
@@ -262,7 +265,8 @@ impl Serving {
         if late {
             manager.places.iter_mut().for_each(|place| place.last_beat = now);
         }
-        let mut jobs: Vec<(JobId, Epoch)> = Vec::new();
+        // The tasks of jobs that still wait for a worker of ours run on.
+        let mut jobs: Vec<(JobId, Epoch)> = self.orphans.iter().map(|(job, epoch, _)| (*job, *epoch)).collect();
         for place in &manager.places {
             let silent = now.duration_since(place.last_beat) > silent_after;
             if silent && place.doing != Doing::Gone {
@@ -276,7 +280,8 @@ impl Serving {
             let (queue, layout, ttl) =
                 (Arc::clone(&self.queue), manager.options.layout.clone(), manager.options.times.lease);
             let results = self.results.clone();
-            tokio::spawn(async move {
+            while self.renewals.try_join_next().is_some() {}
+            self.renewals.spawn(async move {
                 let (lost, error) = leases::renew(queue, layout, jobs, ttl).await;
                 drop(results.send(Event::Renewed(lost, error)));
             });

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     StopRequest, leases,
     serve::{Manager, Notice},
-    serving::{Event, Serving},
+    serving::Serving,
     workers::Doing,
 };
 use crate::link::{Order, StopHow};
@@ -21,37 +21,37 @@ const SETTLE_TRIES: u32 = 3;
 impl Serving {
     pub(super) fn signalled(&mut self, manager: &mut Manager, number: i32) {
         let request = StopRequest::take(&manager.options.layout);
-        let how = match (self.stop, request) {
-            (None, Some(request)) => {
-                if let (StopHow::Handover, Some(keep)) = (request.how, request.keep_s) {
-                    (self.stop_signal, self.handing_over) = (number, true);
-                    return self.prolong(manager, Duration::from_secs(keep));
-                }
-                request.how
+        let how = match self.stop {
+            None | Some(StopHow::Drain) => {
+                self.keep = request.and_then(|request| request.keep_s).map(Duration::from_secs);
+                // Someone waits for a drain no longer: stop as usual.
+                request.map_or(StopHow::Release, |request| request.how)
             }
-            (None, None) => StopHow::Release,
-            // Someone waits for a drain no longer: stop as usual. Any other second signal is "now".
-            (Some(StopHow::Drain), request) => request.map_or(StopHow::Release, |request| request.how),
-            (Some(_), _) => StopHow::Now,
+            // Any other second signal.
+            Some(_) => StopHow::Now,
         };
         self.stop_signal = number;
         self.stop(manager, how);
     }
 
-    /// Handing over: leases last until the next manager is there.
-    fn prolong(&self, manager: &Manager, keep: Duration) {
-        let jobs = manager.places.iter().filter_map(|place| match place.doing {
-            Doing::Job(job, epoch) => Some((job, epoch)),
-            _ => None,
-        });
-        let (queue, layout) = (Arc::clone(&self.queue), manager.options.layout.clone());
-        let jobs: Vec<_> = jobs.collect();
-        let results = self.results.clone();
-        tokio::spawn(async move {
-            let (lost, error) = leases::renew(queue, layout, jobs, keep).await;
-            drop(results.send(Event::Renewed(lost, error)));
-            drop(results.send(Event::Prolonged));
-        });
+    /// The end of a handover, when the workers are gone and so nothing is claimed any more: the leases of all jobs that
+    /// are ours last until the next manager is there. Never shorter than what their task executors count on already.
+    pub(super) async fn prolong(&mut self, manager: &Manager, keep: Duration) {
+        // One that began earlier would end the leases earlier.
+        while self.renewals.join_next().await.is_some() {}
+        let (queue, options) = (Arc::clone(&self.queue), &manager.options);
+        let jobs = match manager.jobs(&*queue).await {
+            Ok(jobs) => jobs.into_iter().map(|(job, epoch, _)| (job, epoch)).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "the queue does not say which jobs are ours, prolonging those that are known");
+                let owed = manager.places.iter().filter_map(|place| place.owes);
+                owed.chain(self.orphans.iter().map(|(job, epoch, _)| (*job, *epoch))).collect()
+            }
+        };
+        let (lost, error) = leases::renew(queue, options.layout.clone(), jobs, keep.max(options.times.lease)).await;
+        if let Some(error) = error {
+            tracing::warn!(%error, ?lost, "the queue does not know of the longer leases, only their task executors do");
+        }
     }
 
     pub(super) fn stop(&mut self, manager: &mut Manager, how: StopHow) {
@@ -77,7 +77,7 @@ impl Serving {
         }
         let (now, grace) = (Instant::now(), grace(manager));
         for (index, place) in manager.places.iter_mut().enumerate() {
-            if place.doing != Doing::Gone || !place.owes || place.settles == SETTLE_TRIES {
+            if place.doing != Doing::Gone || place.owes.is_none() || place.settles == SETTLE_TRIES {
                 continue;
             }
             place.settles += 1;

@@ -48,7 +48,7 @@ pub(super) struct Place {
     pub(super) pid: Option<u32>,
     pub(super) last_beat: Instant,
     /// It ended while it had a job: that job's tasks may run on, so a stop is not over before a worker was there again.
-    pub(super) owes: bool,
+    pub(super) owes: Option<(JobId, Epoch)>,
     /// How often it was started during a stop, to settle that.
     pub(super) settles: u32,
     /// Restarts since it last did something.
@@ -72,7 +72,7 @@ impl Place {
             generation: 0,
             pid: None,
             last_beat: now,
-            owes: false,
+            owes: None,
             settles: 0,
             restarts: 0,
             degraded: None,
@@ -122,7 +122,9 @@ impl Place {
 
     /// The process is no more.
     pub(super) fn ended(&mut self) {
-        self.owes |= matches!(self.doing, Doing::Job(..));
+        if let Doing::Job(job, epoch) = self.doing {
+            self.owes = Some((job, epoch));
+        }
         self.doing = Doing::Gone;
         self.pid = None;
         self.mouth = None;

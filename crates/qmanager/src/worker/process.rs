@@ -222,7 +222,10 @@ impl Worker {
             }
         };
         let status = if let Left::Ended(status) = left { Some(status) } else { None };
-        if left != Left::HandedOver {
+        if left == Left::HandedOver {
+            // They run on: nobody waits for their ends.
+            self.watchers.abort_all();
+        } else {
             self.mouth.say(&Word::Left { job, status });
         }
         if self.next.is_none() {
