@@ -184,6 +184,7 @@ impl Manager {
         }
         if serving.stop != Some(StopHow::Handover) && has_held_slot(&self.options.layout.run_dir().join("slots")) {
             self.end_strays(serving.stop).await;
+        }
         if let (Some(StopHow::Handover), Some(keep)) = (serving.stop, serving.keep) {
             serving.prolong(&self, keep).await;
         }
