@@ -47,7 +47,7 @@ fn stop(host: &Host, daemon: &mut Running) {
 fn ends_well(host: &Host, witness: &Witness, job: &str, daemon: &mut Running) {
     host.write("go", "");
     host.qmanager(["wait", job, "--timeout", "60s"]).success();
-    assert_eq!(witness.read().begins().get("long"), Some(&1));
+    assert_eq!(witness.read().begins().get("long"), Some(&1), "{}", host.job(job));
     stop(host, daemon);
 }
 
