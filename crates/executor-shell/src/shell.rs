@@ -18,6 +18,8 @@ use crate::{
     rlimits,
 };
 
+const FOREIGN: &str = "that is no process of this host";
+
 /// Runs tasks as processes of this host; see the crate's page for what it asks of its own process.
 #[derive(Debug, Default)]
 pub struct ShellExecutor {
@@ -128,7 +130,7 @@ impl Executor for ShellExecutor {
     }
 
     async fn wait(&self, spec: &TaskSpec, handle: &Handle, io: Io<'_>) -> Outcome {
-        let Handle::Shell(handle) = handle;
+        let Handle::Shell(handle) = handle else { return message::lost(FOREIGN) };
         let launched = self.launched().take_if(|launched| launched.pid == handle.leader.pid);
         match (launched, self.prepared.get()) {
             (Some(launched), Some(prepared)) => lifecycle::run(launched, prepared, spec, io).redacted(&spec.redact),
@@ -137,12 +139,12 @@ impl Executor for ShellExecutor {
     }
 
     async fn describe(&self, handle: &Handle) -> Condition {
-        let Handle::Shell(handle) = handle;
+        let Handle::Shell(handle) = handle else { return Condition::Gone };
         outside::describe(handle)
     }
 
     async fn stop(&self, handle: &Handle, how: Shutdown, job_files: &Path) -> Result<(), String> {
-        let Handle::Shell(handle) = handle;
+        let Handle::Shell(handle) = handle else { return Err(FOREIGN.into()) };
         outside::stop(handle, how, job_files)
     }
 }

@@ -18,9 +18,15 @@ use rustix::io::FdFlags;
 
 const SHELL: Subject = Subject {
     make: || Box::new(ShellExecutor::new()),
-    block_on: |future| executor::block_on(future),
     variants: &[("plain", |spec| spec.cgroup = false), ("cgroup", |spec| spec.cgroup = true)],
-    abilities: Abilities { tells_signals: true, reattaches: false, local_processes: true, keeps_partial_files: true },
+    abilities: Abilities {
+        tells_signals: true,
+        reattaches: false,
+        local_processes: true,
+        ends_with_its_first_process: false,
+        keeps_partial_files: true,
+        adds_variables: &[],
+    },
 };
 
 const CASES: &[(&str, Case)] = &[
@@ -149,7 +155,7 @@ fn signals(bench: &Bench) -> Result<(), Failed> {
 fn session(bench: &Bench) -> Result<(), Failed> {
     let running =
         bench.launch(&bench.script("cut -d' ' -f1,5,6 /proc/$$/stat; while [ ! -e go ]; do sleep 0.01; done"))?;
-    let Handle::Shell(handle) = running.handle()?;
+    let Handle::Shell(handle) = running.handle()? else { return Err("no handle of a process".into()) };
     let executor = i32::try_from(running.executor_pid())?;
     fs::write(bench.files().join("go"), "")?;
     let pid = handle.leader.pid;
@@ -208,7 +214,7 @@ fn run_as(bench: &Bench) -> Result<(), Failed> {
 fn cgroup(bench: &Bench) -> Result<(), Failed> {
     let spec = bench.script("tail -n 1 /proc/self/cgroup; while [ ! -e go ]; do sleep 0.01; done; sleep 600 &");
     let running = bench.launch(&spec)?;
-    let Handle::Shell(handle) = running.handle()?;
+    let Handle::Shell(handle) = running.handle()? else { return Err("no handle of a process".into()) };
     fs::write(bench.files().join("go"), "")?;
     let ended = running.end()?;
     assert!(ended.outcome.is_success(), "{:?}", ended.outcome);

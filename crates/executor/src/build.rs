@@ -1,6 +1,8 @@
 //! From a task of a workflow to a [`TaskSpec`]: configuration, job and command line laid over each other, secrets and
 //! volumes resolved. Afterwards nothing refers to anything.
 
+mod container;
+
 use std::{collections::BTreeMap, path::Path};
 
 use workflow_model::{
@@ -8,7 +10,7 @@ use workflow_model::{
 };
 
 use crate::{
-    Error, Resources, Secrets, Settings, Stdin, TaskSpec, Volume,
+    Error, JOB_FILES, Resources, Secrets, Settings, Stdin, TaskSpec, Volume,
     account::{self, Account},
     environment::{Environment, check_name, passes, volume_variable},
     settings::RESOURCES,
@@ -83,14 +85,13 @@ impl<'a> SpecBuilder<'a> {
             let known = RESOURCES.join(", ");
             problems.push(format!("`rlimits` of [executors.shell] has no resource {name:?}; there are {known}"));
         }
-        let account = match shell.run_as.as_deref().filter(|_| kind == ExecutorKind::Shell).map(account::find) {
-            None => None,
-            Some(Ok(account)) => Some(account),
-            Some(Err(why)) => {
-                problems.push(format!("`run_as` of [executors.shell]: {why}"));
-                None
-            }
-        };
+        if kind == ExecutorKind::Docker {
+            problems.extend(container::problems(&settings.executors.docker));
+        }
+        let account = account_of(kind, settings).unwrap_or_else(|why| {
+            problems.push(why);
+            None
+        });
         Error::unless_empty(problems)?;
         let rlimits = shell.rlimits.iter().map(|(name, limit)| (name.clone(), limit.0)).collect();
         Ok(Self { kind, settings, secrets, ambient, account, rlimits })
@@ -118,12 +119,12 @@ impl<'a> SpecBuilder<'a> {
             Some(Input::File(path)) => Stdin::File(path.clone()),
             Some(Input::Secret(name)) => Stdin::Text(self.secret(name, "`stdin`", &mut notes)),
         };
-        notes.problems.extend(self.missing(params));
+        notes.problems.extend(self.missing(params).into_iter().chain(self.image_refused(params)));
         Error::unless_empty(notes.problems)?;
         let shell = &self.settings.executors.shell;
         Ok(TaskSpec {
             argv: params.argv(),
-            image: params.image.clone(),
+            image: self.image(params),
             env,
             stdin,
             stdout: params.stdout.clone(),
@@ -140,6 +141,8 @@ impl<'a> SpecBuilder<'a> {
             no_new_privs: shell.no_new_privs,
             marker: marker(job.id, attempt.task, attempt.attempt),
             cgroup: shell.cgroup || params.resources.memory.is_some(),
+            container: (self.kind == ExecutorKind::Docker)
+                .then(|| Box::new(self.container(job.id, (attempt.task, task), attempt.attempt))),
         })
     }
 
@@ -149,8 +152,12 @@ impl<'a> SpecBuilder<'a> {
             ExecutorKind::Shell if params.command.is_none() => {
                 Some("the shell executor needs a `command` in `params`: there is no image to take one from".to_owned())
             }
-            ExecutorKind::Docker | ExecutorKind::Kube if params.image.is_none() => {
-                Some(format!("the {} executor needs an `image` in `params`", self.kind))
+            ExecutorKind::Docker if self.image(params).is_none() => Some(
+                "the docker executor needs an `image` in `params`, or one for all tasks in [executors.docker]"
+                    .to_owned(),
+            ),
+            ExecutorKind::Kube if params.image.is_none() => {
+                Some("the kube executor needs an `image` in `params`".to_owned())
             }
             ExecutorKind::Api if params.request.as_ref().is_none_or(|request| request.endpoint.is_none()) => {
                 Some("the api executor needs an `endpoint` in `params`".to_owned())
@@ -161,8 +168,11 @@ impl<'a> SpecBuilder<'a> {
 
     /// Resolves a volume against the configuration.
     pub(crate) fn volume(&self, written: &WrittenVolume) -> Result<Volume, String> {
-        let shell = self.kind == ExecutorKind::Shell;
+        let (shell, docker) = (self.kind == ExecutorKind::Shell, self.kind == ExecutorKind::Docker);
         let target = &written.target;
+        if docker && let Some(why) = Self::target_refused(target) {
+            return Err(why);
+        }
         let (name, src, read_only) = match &written.source {
             VolumeSource::Name(name) => {
                 let known = self.settings.volumes.get(name).ok_or_else(|| {
@@ -179,9 +189,10 @@ impl<'a> SpecBuilder<'a> {
                      or name it, with [volumes.NAME], and read its place from $QM_VOLUME_NAME"
                 ));
             }
+            VolumeSource::Path(path) if docker => (None, self.bind(path)?, false),
             VolumeSource::Path(path) => (None, path.clone(), false),
         };
-        if shell && !Path::new(&src).exists() {
+        if (shell || docker) && !Path::new(&src).exists() {
             let setting = name.as_ref().map(|name| format!(", which [volumes.{name}] names,")).unwrap_or_default();
             return Err(format!("volume {src}:{target}: the folder {src}{setting} does not exist on this host"));
         }
@@ -231,7 +242,11 @@ impl<'a> SpecBuilder<'a> {
         env.set("QM_JOB_ID", job.id.to_string());
         env.set("QM_TASK", task.name.as_str());
         env.set("QM_ATTEMPT", attempt.attempt.to_string());
-        env.set("QM_JOBFILES", job.job_files.to_string_lossy());
+        if self.kind == ExecutorKind::Docker {
+            env.set("QM_JOBFILES", JOB_FILES);
+        } else {
+            env.set("QM_JOBFILES", job.job_files.to_string_lossy());
+        }
         for volume in volumes {
             if let Some(name) = &volume.name {
                 let place = if self.kind == ExecutorKind::Shell { &volume.src } else { &*volume.dst.to_string_lossy() };
@@ -270,6 +285,17 @@ impl<'a> SpecBuilder<'a> {
             notes.redact.push(value.clone());
         }
         value
+    }
+}
+
+/// Whose tasks they are, if not ours.
+fn account_of(kind: ExecutorKind, settings: &Settings) -> Result<Option<Account>, String> {
+    match (kind, &settings.executors.shell.run_as) {
+        (ExecutorKind::Docker, _) => container::account(&settings.executors.docker),
+        (ExecutorKind::Shell, Some(user)) => {
+            account::find(user).map(Some).map_err(|why| format!("`run_as` of [executors.shell]: {why}"))
+        }
+        _ => Ok(None),
     }
 }
 

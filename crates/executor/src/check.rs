@@ -31,7 +31,8 @@ impl SpecBuilder<'_> {
         for task in workflow.tasks() {
             let Some(params) = task.params.as_deref() else { continue };
             let volumes = params.volumes.iter().filter_map(|volume| self.volume(volume).err());
-            let mut problems: Vec<String> = self.missing(params).into_iter().chain(volumes).collect();
+            let needs = self.missing(params).into_iter().chain(self.image_refused(params));
+            let mut problems: Vec<String> = needs.chain(volumes).collect();
             for (variable, name) in secrets_of_env(&params.env) {
                 let why = self.secret_problem(name, &mut secrets);
                 problems.extend(why.map(|why| format!("`env` {variable}: {why}")));

@@ -23,6 +23,22 @@ pub struct ProcessId {
 pub enum Handle {
     /// A process tree on this host.
     Shell(ShellHandle),
+    /// A container of this host's engine.
+    Docker(DockerHandle),
+}
+
+/// A container, by its name: known before the container is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerHandle {
+    /// The engine's address.
+    pub host: String,
+    /// The container's name, made from the attempt.
+    pub name: String,
+    /// `NAME=value` of the attempt, which the container has as a label.
+    pub marker: String,
+    /// Between TERM and KILL.
+    #[serde(default)]
+    pub grace: Duration,
 }
 
 /// A process tree: the task executor leads the session, the task's first process the group.

@@ -14,6 +14,7 @@ mod capture;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod container;
 mod environment;
 mod error;
 mod handle;
@@ -27,7 +28,7 @@ pub mod settings;
 mod shutdown;
 mod spec;
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, pin::Pin};
 
 use async_trait::async_trait;
 use workflow_model::ExecutorKind;
@@ -36,13 +37,16 @@ pub use birth::Birth;
 pub use build::{AttemptFacts, JobFacts, SpecBuilder, marker};
 pub use capture::{Capture, Captured};
 pub use check::Findings;
+pub use container::{Container, JOB_FILES, LABEL, label};
 pub use error::Error;
-pub use handle::{Condition, Handle, ProcessId, ShellHandle};
+pub use handle::{Condition, DockerHandle, Handle, ProcessId, ShellHandle};
 pub use outcome::{Ending, Outcome};
 pub use pollster::block_on;
 pub use redact::{MASK, Redactor};
 pub use secret::{SecretSource, Secrets};
-pub use settings::{ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings};
+pub use settings::{
+    DockerSettings, ExecutorSettings, Pull, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings,
+};
 pub use shutdown::{Control, Shutdown};
 pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};
 
@@ -106,4 +110,19 @@ pub trait Executor: Send + Sync + fmt::Debug {
     /// # Errors
     /// What could not be ended, and why.
     async fn stop(&self, handle: &Handle, how: Shutdown, job_files: &Path) -> Result<(), String>;
+
+    /// Removes what is needed only until the outcome of `wait` is recorded (a container that has ended).
+    async fn tidy(&self, _handle: &Handle) {}
+
+    /// Drives one of its futures to the end, on this thread. Those of executors that need a runtime bring it here.
+    fn block_on<'a>(&self, future: Pin<Box<dyn Future<Output = ()> + 'a>>) {
+        pollster::block_on(future);
+    }
+}
+
+/// Drives a future of `executor` to its end.
+pub fn drive<T>(executor: &dyn Executor, future: impl Future<Output = T>) -> T {
+    let mut answer = None;
+    executor.block_on(Box::pin(async { answer = Some(future.await) }));
+    answer.expect("BUG: an executor's block_on answers when the future has")
 }

@@ -1,4 +1,4 @@
-//! What a host's configuration says about tasks: the tables `[tasks]`, `[executors.shell]`, `[volumes.*]` and
+//! What a host's configuration says about tasks: the tables `[tasks]`, `[executors.*]`, `[volumes.*]` and
 //! `[secrets]` of qmanager.toml. The program's configuration embeds these; nothing here reads a file.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -7,6 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use workflow_model::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT};
+
+mod docker;
+
+pub use docker::{DockerSettings, Pull};
 
 /// Everything of the configuration that makes a [`crate::TaskSpec`] of a task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +52,8 @@ impl Default for TaskSettings {
 pub struct ExecutorSettings {
     /// `[executors.shell]`.
     pub shell: ShellSettings,
+    /// `[executors.docker]`.
+    pub docker: DockerSettings,
 }
 
 /// `[executors.shell]`.

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Container;
+
 /// Between TERM and KILL, unless `[tasks] grace` says otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -50,6 +52,9 @@ pub struct TaskSpec {
     /// Put the task in a cgroup of its own, where this process may make one (shell).
     #[serde(default)]
     pub cgroup: bool,
+    /// How it is run as a container (docker).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<Container>>,
 }
 
 impl Default for TaskSpec {
@@ -74,6 +79,7 @@ impl Default for TaskSpec {
             no_new_privs: false,
             marker: String::new(),
             cgroup: false,
+            container: None,
         }
     }
 }

@@ -202,7 +202,7 @@ fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Req
         return Outcome::new(Ending::Stopped, "");
     }
     launch.started = now();
-    let started = with_umask(request.umask, || executor::block_on(executor.start(&request.spec)));
+    let started = with_umask(request.umask, || executor::drive(*executor, executor.start(&request.spec)));
     match started {
         Ok(handle) => {
             launch.record = store_handle(&handle, &request.paths);
@@ -229,7 +229,7 @@ fn wait(
     }
     let mut err = Capture::new(request.paths.err.clone(), spec.log_limit).redact(&spec.redact);
     let io = Io { control, out: &mut out, err: &mut err };
-    let mut outcome = executor::block_on(executor.wait(spec, handle, io));
+    let mut outcome = executor::drive(executor, executor.wait(spec, handle, io));
     let (out, err) = (out.finish(outcome.is_success()), err.finish(outcome.is_success()));
     if let Some(problem) = out.publish_problem.as_deref().filter(|_| outcome.is_success()) {
         outcome = unpublished(&request.name, problem);

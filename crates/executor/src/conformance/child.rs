@@ -16,7 +16,7 @@ use nix::sys::{
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::{Capture, Captured, Condition, Control, Handle, Io, Outcome, Shutdown, TaskSpec};
+use crate::{Capture, Captured, Condition, Control, Executor, Handle, Io, Outcome, Shutdown, TaskSpec};
 
 /// Makes the test program a task executor.
 pub(super) const FLAG: &str = "--as-task-executor";
@@ -71,14 +71,17 @@ pub(super) fn run(subject: &Subject) -> ExitCode {
 
 fn obey(subject: &Subject, order: &Order) -> Result<(), String> {
     let control = Signals::new(order.stop_first)?;
-    let mut answer = None;
-    (subject.block_on)(Box::pin(async { answer = Some(answer_to(subject, order, &control).await) }));
-    let answer = answer.ok_or("the future was not driven to its end")?;
+    let executor = (subject.make)();
+    let mut handle = None;
+    let answer = crate::drive(&*executor, answer_to(&*executor, order, &control, &mut handle));
+    // As in earnest: first the record, then nothing is needed any more. But here nobody looks before it is done.
+    if let Some(handle) = &handle {
+        crate::drive(&*executor, executor.tidy(handle));
+    }
     put(&order.folder.join("answer"), &answer)
 }
 
-async fn answer_to(subject: &Subject, order: &Order, control: &Signals) -> Answer {
-    let executor = (subject.make)();
+async fn answer_to(executor: &dyn Executor, order: &Order, control: &Signals, held: &mut Option<Handle>) -> Answer {
     let spec = &order.spec;
     let begun = match &order.what {
         What::Run => executor.start(spec).await,
@@ -105,6 +108,7 @@ async fn answer_to(subject: &Subject, order: &Order, control: &Signals) -> Answe
         Ok(handle) => {
             // A case that waits for the handle fails if this does.
             put(&order.folder.join("handle"), &handle).ok();
+            *held = Some(handle.clone());
             executor.wait(spec, &handle, Io { control, out: &mut out, err: &mut err }).await
         }
     };

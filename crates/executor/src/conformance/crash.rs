@@ -36,7 +36,7 @@ fn escaped_are_ended(bench: &Bench) -> Result<(), Failed> {
     let mut running = bench.launch(&spec)?;
     running.says("escaped")?;
     let handle = running.handle()?;
-    let Handle::Shell(ShellHandle { cgroup, .. }) = &handle;
+    let cgroup = cgroup(&handle);
     running.kill_executor()?;
     bench.stop(&spec, &handle, Shutdown::Twice)?;
     assert!(!bench.describe(&spec, &handle)?);
@@ -67,8 +67,8 @@ fn ends_by_itself(bench: &Bench) -> Result<(), Failed> {
     assert_eq!(std::fs::read_to_string(bench.files().join("result"))?, "done");
     // As a worker does after every lost executor: takes away what is no process.
     bench.stop(&spec, &handle, Shutdown::Once)?;
-    let Handle::Shell(ShellHandle { cgroup, .. }) = &handle;
-    assert!(cgroup.as_ref().is_none_or(|path| !path.exists()), "{cgroup:?} is left");
+    let cgroup = cgroup(&handle);
+    assert!(cgroup.is_none_or(|path| !path.exists()), "{cgroup:?} is left");
     Ok(())
 }
 
@@ -94,7 +94,19 @@ fn foreign_process(bench: &Bench) -> Result<(), Failed> {
     let spec = bench.script("echo begun; while [ ! -e go ]; do sleep 0.01; done; exit 6");
     let running = bench.launch(&spec)?;
     running.says("begun")?;
-    let Handle::Shell(real) = running.handle()?;
+    let real = match running.handle()? {
+        Handle::Shell(real) => real,
+        Handle::Docker(real) => {
+            let mut foreign = real;
+            foreign.marker = "QM_MARK=of-another-attempt".into();
+            let handle = Handle::Docker(foreign);
+            bench.stop(&spec, &handle, Shutdown::Twice)?;
+            assert!(!bench.describe(&spec, &handle)?);
+            std::fs::write(bench.files().join("go"), "")?;
+            assert_eq!(running.end()?.outcome.ending, Ending::Exited { code: 6 }, "it was not touched");
+            return Ok(());
+        }
+    };
     let mut earlier = real.clone();
     earlier.leader.start_time -= 1;
     earlier.marker = "QM_MARK=of-another-attempt".into();
@@ -112,4 +124,11 @@ fn foreign_process(bench: &Bench) -> Result<(), Failed> {
     std::fs::write(bench.files().join("go"), "")?;
     assert_eq!(running.end()?.outcome.ending, Ending::Exited { code: 6 }, "it was not touched");
     Ok(())
+}
+
+fn cgroup(handle: &Handle) -> Option<&std::path::PathBuf> {
+    match handle {
+        Handle::Shell(ShellHandle { cgroup, .. }) => cgroup.as_ref(),
+        Handle::Docker(_) => None,
+    }
 }

@@ -13,7 +13,7 @@ mod stopping;
 mod streams;
 mod tree;
 
-use std::{pin::Pin, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -26,8 +26,6 @@ use crate::{Executor, TaskSpec, inherited};
 pub struct Subject {
     /// Makes it.
     pub make: fn() -> Box<dyn Executor>,
-    /// Drives its futures.
-    pub block_on: for<'a> fn(Pin<Box<dyn Future<Output = ()> + 'a>>),
     /// Ways to run a task that must make no difference, by name; each case runs once for each.
     pub variants: &'static [Variant],
     /// What it can and cannot do.
@@ -42,10 +40,14 @@ pub struct Abilities {
     pub tells_signals: bool,
     /// A new executor process can wait for a task whose executor was killed; else the task is stopped instead.
     pub reattaches: bool,
-    /// The task can be ended by its processes' numbers on this host, and leaves none.
+    /// The numbers of its processes, as they see them, are those of this host.
     pub local_processes: bool,
+    /// The end of a task's first process is the end of all others, in the same moment.
+    pub ends_with_its_first_process: bool,
     /// A failed attempt's partial files stay visible in the job files.
     pub keeps_partial_files: bool,
+    /// Variables that its world adds to a task's environment.
+    pub adds_variables: &'static [&'static str],
 }
 
 /// A way to run a task: its name, and what it changes in the specification.
@@ -57,11 +59,25 @@ pub type Case = fn(&Bench) -> Result<(), Failed>;
 /// Runs the suite, or a task executor if this process was started as one. `more` are cases of this executor alone.
 #[must_use]
 pub fn main(subject: Subject, more: &[(&'static str, Case)]) -> ExitCode {
+    main_with(subject, more, || Ok(()))
+}
+
+/// As [`main`], with something that is needed as long as the cases run; without it there are none.
+#[must_use]
+pub fn main_with<T>(
+    subject: Subject,
+    more: &[(&'static str, Case)],
+    need: impl FnOnce() -> Result<T, ExitCode>,
+) -> ExitCode {
     inherited::shed([]);
     if std::env::args().nth(1).as_deref() == Some(child::FLAG) {
         return child::run(&subject);
     }
     let arguments = Arguments::from_args();
+    let held = if arguments.list { None } else { Some(need()) };
+    if let Some(Err(code)) = held {
+        return code;
+    }
     let groups: [&[(&'static str, Case)]; 7] =
         [endings::CASES, streams::CASES, files::CASES, stopping::CASES, tree::CASES, crash::CASES, more];
     let cases: Arc<[(&'static str, Case)]> = groups.concat().into();

@@ -25,7 +25,7 @@ const ESCAPE: &str = "
     (sh -c 'echo $$ > child; exec sleep 600' &)
     (setsid sh -c 'trap \"\" TERM HUP; echo $$ > session; exec sleep 600' > /dev/null 2>&1 &)
     (setsid sh -c '(echo; exec sleep 600) & echo $! > double; exit 0' > /dev/null 2>&1 &)
-    (env -i PATH=\"$PATH\" setsid nohup sh -c 'cd /; echo $$ > '\"$PWD\"'/bare; exec sleep 600' > /dev/null 2>&1 &)
+    (env -i PATH=\"$PATH\" setsid sh -c 'trap \"\" HUP; cd /; echo $$ > '\"$PWD\"'/bare; exec sleep 600' > /dev/null 2>&1 &)
     while [ ! -s child ] || [ ! -s session ] || [ ! -s double ] || [ ! -s bare ]; do sleep 0.01; done
 ";
 
@@ -105,6 +105,9 @@ fn keeps_stdout(bench: &Bench) -> Result<(), Failed> {
 }
 
 fn goes_on_writing(bench: &Bench) -> Result<(), Failed> {
+    if bench.abilities().ends_with_its_first_process {
+        return Ok(());
+    }
     // Without pauses of its own: on a busy machine a pause may be longer than the idle time that ends the drain.
     let script = "(i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done; sleep 600) & exit 0";
     let ended = bench.run(&bench.script(script))?;

@@ -33,7 +33,7 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
     if let Some(theirs) = request.umask {
         umask(Mode::from_bits_truncate(theirs & 0o777));
     }
-    let outcome = match executor::block_on(executor.start(spec)) {
+    let outcome = match executor::drive(*executor, executor.start(spec)) {
         Err(outcome) => outcome,
         Ok(handle) => {
             let fail = |e: io::Error| format!("error: {e}");
@@ -45,7 +45,7 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
             let mut err =
                 Capture::nowhere().redact(&spec.redact).echo(io::stderr().as_fd().try_clone_to_owned().map_err(fail)?);
             let io = Io { control: &control, out: &mut out, err: &mut err };
-            let outcome = executor::block_on(executor.wait(spec, &handle, io));
+            let outcome = executor::drive(*executor, executor.wait(spec, &handle, io));
             let out = out.finish(outcome.is_success());
             drop(err.finish(outcome.is_success()));
             match out.publish_problem {

@@ -1,0 +1,217 @@
+//! The engine: its address, its calls with a deadline each, and what went wrong in words.
+//!
+//! Every call is a connection of its own (bollard keeps none for Unix sockets). That is needed: an engine that shuts down
+//! still answers on old connections while it ends its containers, but takes no new ones.
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    ClientVersion, Docker,
+    container::AttachContainerResults,
+    errors::Error as ApiError,
+    models::{ContainerCreateBody, ContainerInspectResponse},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
+        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    },
+};
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+/// The API of Docker 20.10, the oldest that is supported.
+const VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+
+/// No answer within this time is none: the engine hangs. Generous, since a busy disk delays `create` and `start`.
+const CALL: Duration = Duration::from_secs(60);
+
+/// Above our own deadlines: bollard's must not be the one that ends a call.
+const CLIENT: u64 = 24 * 60 * 60;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// Nobody answered, or not to the end: whether it was done is unknown.
+    #[error("the engine at {host} cannot be reached: {why}")]
+    Unreachable { host: String, why: String },
+    /// The engine said no.
+    #[error("the engine says: {message}")]
+    Refused { status: u16, message: String },
+}
+
+impl Trouble {
+    pub(crate) fn is_status(&self, code: u16) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == code)
+    }
+}
+
+/// A connection-less hold on an engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    host: String,
+    docker: Docker,
+}
+
+impl Engine {
+    /// An engine that answers, in a version that it takes.
+    pub(crate) async fn open(host: &str) -> Result<Self, Trouble> {
+        let engine = Self::with_version(host, &VERSION)?;
+        match engine.call(engine.docker.ping()).await {
+            Ok(_) => Ok(engine),
+            Err(Trouble::Refused { message, .. }) if message.contains("is too old") => match newest(&message) {
+                Some(version) => Self::with_version(host, &version),
+                None => Err(Trouble::Refused { status: 400, message }),
+            },
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn with_version(host: &str, version: &ClientVersion) -> Result<Self, Trouble> {
+        let docker = if let Some(path) = host.strip_prefix("unix://") {
+            Docker::connect_with_unix(path, CLIENT, version)
+        } else if host.starts_with("tcp://") || host.starts_with("http://") {
+            Docker::connect_with_http(host, CLIENT, version)
+        } else {
+            let why = "only unix://PATH and tcp://HOST:PORT are known (`host` of [executors.docker], DOCKER_HOST)";
+            return Err(Trouble::Unreachable { host: host.into(), why: why.into() });
+        };
+        let docker = docker.map_err(|error| trouble(host, error))?;
+        Ok(Self { host: host.into(), docker })
+    }
+
+    pub(crate) fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// A call that must answer soon.
+    pub(crate) async fn call<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, Trouble> {
+        match timeout(CALL, call).await {
+            Ok(answer) => answer.map_err(|error| self.trouble(error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {CALL:?}"))),
+        }
+    }
+
+    pub(crate) fn trouble(&self, error: ApiError) -> Trouble {
+        trouble(&self.host, error)
+    }
+
+    pub(crate) fn unreachable(&self, why: impl Into<String>) -> Trouble {
+        Trouble::Unreachable { host: self.host.clone(), why: why.into() }
+    }
+
+    pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        self.call(self.docker.create_container(Some(options), body)).await.map(drop)
+    }
+
+    pub(crate) async fn attach(&self, name: &str, stdin: bool) -> Result<AttachContainerResults, Trouble> {
+        let options =
+            AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).stdin(stdin).build();
+        self.call(self.docker.attach_container(name, Some(options))).await
+    }
+
+    pub(crate) async fn start(&self, name: &str) -> Result<(), Trouble> {
+        self.call(self.docker.start_container(name, None)).await
+    }
+
+    /// `None`: there is no such container.
+    pub(crate) async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+        match self.call(self.docker.inspect_container(name, None)).await {
+            Err(trouble) if trouble.is_status(404) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Whether it ran, so that the signal was sent.
+    pub(crate) async fn kill(&self, name: &str, signal: &str) -> Result<bool, Trouble> {
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        match self.call(self.docker.kill_container(name, Some(options))).await {
+            Err(trouble) if trouble.is_status(404) || trouble.is_status(409) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Kills what runs, and removes the container with its unnamed volumes. That it is gone, or going, is well.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), Trouble> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.call(self.docker.remove_container(name, Some(options))).await {
+            Err(trouble) if trouble.is_status(404) || trouble.is_status(409) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Containers with this label (`NAME=value`): name and labels.
+    pub(crate) async fn labelled(&self, label: &str) -> Result<Vec<(String, HashMap<String, String>)>, Trouble> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let found = self.call(self.docker.list_containers(Some(options))).await?;
+        let named = found.into_iter().filter_map(|container| {
+            let name = container.names?.into_iter().next()?.trim_start_matches('/').to_owned();
+            Some((name, container.labels.unwrap_or_default()))
+        });
+        Ok(named.collect())
+    }
+
+    /// When this engine's process began: it makes its bridge anew then. `None` if it has none (or is podman).
+    pub(crate) async fn began(&self) -> Result<Option<Timestamp>, Trouble> {
+        match self.call(self.docker.inspect_network("bridge", None)).await {
+            Ok(network) => Ok(network.created.as_deref().and_then(time)),
+            Err(trouble) if trouble.is_status(404) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+/// A moment as engines write it; `None` for "never" (the year 1).
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|time: &Timestamp| time.as_second() > 0)
+}
+
+/// `... Minimum supported API version is 1.44, ...`
+fn newest(message: &str) -> Option<ClientVersion> {
+    let (_, rest) = message.split_once("Minimum supported API version is ")?;
+    let (major, rest) = rest.split_once('.')?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: digits.parse().ok()? })
+}
+
+fn trouble(host: &str, error: ApiError) -> Trouble {
+    let unreachable = |why: String| Trouble::Unreachable { host: host.into(), why };
+    match error {
+        ApiError::DockerResponseServerError { status_code, message } => {
+            Trouble::Refused { status: status_code, message: message.trim().to_owned() }
+        }
+        ApiError::DockerStreamError { error } => Trouble::Refused { status: 500, message: error.trim().to_owned() },
+        ApiError::SocketNotFoundError(path) => unreachable(format!("there is no socket {path}; does it run?")),
+        other => unreachable(innermost(&other)),
+    }
+}
+
+/// The system's words for what went wrong, without Rust's.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let text = last.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f53_an_engine_that_wants_a_newer_client_gets_it() {
+        let says = "client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client";
+        let version = newest(says).unwrap();
+        assert_eq!((version.major_version, version.minor_version), (1, 44));
+        assert!(newest("client version 1.41 is too old").is_none());
+    }
+
+    #[test]
+    fn times_of_engines() {
+        assert!(time("0001-01-01T00:00:00Z").is_none() && time("").is_none());
+        let (with_zone, utc) = ("2026-11-24T10:15:37.5+01:00", "2026-11-24T09:15:37.500000000Z");
+        assert_eq!(time(with_zone).unwrap(), time(utc).unwrap());
+    }
+}
