@@ -83,6 +83,7 @@ impl Worker {
             reply: Some(self.inbox.path().to_owned()),
             deadline: None,
             umask: None,
+            attach: false,
         }
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{command::Cmd, workspace::Workspace};
 
-const PROGRAMS: [&str; 3] = ["qmanager", "qworker", "task-executor"];
+const PROGRAMS: [&str; 4] = ["qmanager", "qworker", "task-executor", "task-executor-sdk"];
 const PAPERS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
 /// Shells, and where each looks for completions.
 const COMPLETIONS: [(&str, &str); 3] = [

@@ -18,6 +18,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "dag-scheduler", uses: &["workflow-model"], tests: &[] },
     Layer { name: "executor", uses: &["workflow-model"], tests: &[] },
     Layer { name: "executor-shell", uses: &["executor", "workflow-model"], tests: &[] },
+    Layer { name: "executor-docker", uses: &["executor", "workflow-model"], tests: &[] },
     Layer { name: "jobfiles", uses: &["workflow-model"], tests: &[] },
     Layer { name: "job-queue", uses: &["workflow-model"], tests: &[] },
     Layer { name: "task-process", uses: &["executor", "jobfiles", "workflow-model"], tests: &["executor-shell"] },
@@ -28,7 +29,15 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "bins",
-        uses: &["executor", "executor-shell", "jobfiles", "qmanager", "task-process", "workflow-model"],
+        uses: &[
+            "executor",
+            "executor-docker",
+            "executor-shell",
+            "jobfiles",
+            "qmanager",
+            "task-process",
+            "workflow-model",
+        ],
         tests: &["dag-scheduler", "job-queue"],
     },
     Layer { name: "proof", uses: &[], tests: &[] },
@@ -38,12 +47,13 @@ const LAYERS: &[Layer] = &[
 /// Foreign crates that only some of ours may use directly (cargo-deny checks the same for whole graphs).
 const FOREIGN: &[(&str, &[&str])] = &[
     ("anyhow", &["bins", "proof", "xtask"]),
+    ("bollard", &["executor-docker"]),
     ("clap", &["qmanager"]),
     ("daggy", &["dag-scheduler"]),
     ("fork", &["task-process"]),
     ("rusqlite", &["job-queue", "proof"]),
     ("tokio-postgres", &["job-queue"]),
-    ("tokio", &["job-queue", "task-process", "qmanager"]),
+    ("tokio", &["executor-docker", "job-queue", "task-process", "qmanager"]),
     ("tracing-subscriber", &["qmanager"]),
     ("zmq", &["task-process"]),
 ];

@@ -18,7 +18,7 @@ use workflow_model::ExecutorKind;
 use crate::{
     engine::{Engine, Trouble},
     judge::{self, Stage},
-    message, name, run,
+    message, run,
 };
 
 /// Between two looks at a container that is to end.
@@ -63,9 +63,12 @@ impl Executor for DockerExecutor {
     /// known before there is anything to be found by it.
     async fn start(&self, spec: &TaskSpec) -> Result<Handle, Outcome> {
         self.check(spec).map_err(|problems| message::invalid(problems.join("; ")))?;
-        let container = spec.container.as_ref().ok_or_else(|| message::invalid("BUG: no settings for a container"))?;
-        let (host, name, marker) = (container.host.clone(), name::of(&spec.marker), spec.marker.clone());
-        Ok(Handle::Docker(DockerHandle { host, name, marker, grace: spec.grace }))
+        self.handle(spec).ok_or_else(|| message::invalid("BUG: no settings for a container"))
+    }
+
+    fn handle(&self, spec: &TaskSpec) -> Option<Handle> {
+        let host = spec.container.as_ref()?.host.clone();
+        Some(Handle::Docker(DockerHandle::new(host, spec.marker.clone(), spec.grace)))
     }
 
     async fn attach(&self, _spec: &TaskSpec, handle: &Handle) -> Result<(), Outcome> {

@@ -23,7 +23,6 @@ mod engine;
 mod judge;
 mod ladder;
 mod message;
-mod name;
 mod output;
 mod pull;
 mod reap;

@@ -3,6 +3,8 @@
 
 mod container;
 
+pub use self::container::engine_address;
+
 use std::{collections::BTreeMap, path::Path};
 
 use workflow_model::{

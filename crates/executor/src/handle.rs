@@ -41,6 +41,18 @@ pub struct DockerHandle {
     pub grace: Duration,
 }
 
+impl DockerHandle {
+    /// The container of an attempt: from its marker `QM_MARK=JOB/TASK/ATTEMPT` the name `qm-JOB-TASK-ATTEMPT`. That two
+    /// markers could give one name is no harm: the marker itself is a label, and is compared.
+    #[must_use]
+    pub fn new(host: String, marker: String, grace: Duration) -> Self {
+        let value = marker.split_once('=').map_or(marker.as_str(), |(_, value)| value);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+        let name = format!("qm-{}", value.trim_start_matches('/').chars().map(plain).collect::<String>());
+        Self { host, name, marker, grace }
+    }
+}
+
 /// A process tree: the task executor leads the session, the task's first process the group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShellHandle {
@@ -66,4 +78,16 @@ pub enum Condition {
     Ended(Outcome),
     /// Nothing of it is left, and how it ended is not known.
     Gone,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f79_a_container_has_a_name_that_an_engine_takes() {
+        let name = |marker: &str| DockerHandle::new(String::new(), marker.into(), Duration::ZERO).name;
+        assert_eq!(name("QM_MARK=0192-ab/7/2"), "qm-0192-ab-7-2");
+        assert_eq!(name("QM_MARK=/tmp/a b/\u{e9}=x"), "qm-tmp-a-b---x");
+    }
 }

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use workflow_model::ExecutorKind;
 
 pub use birth::Birth;
-pub use build::{AttemptFacts, JobFacts, SpecBuilder, marker};
+pub use build::{AttemptFacts, JobFacts, SpecBuilder, engine_address, marker};
 pub use capture::{Capture, Captured};
 pub use check::Findings;
 pub use container::{Container, JOB_FILES, LABEL, label};
@@ -90,6 +90,11 @@ pub trait Executor: Send + Sync + fmt::Debug {
     /// # Errors
     /// The outcome of an attempt that could not be launched ([`Ending::StartFailed`] and the like).
     async fn start(&self, spec: &TaskSpec) -> Result<Handle, Outcome>;
+
+    /// What a start of this will answer, where that is known beforehand.
+    fn handle(&self, _spec: &TaskSpec) -> Option<Handle> {
+        None
+    }
 
     /// Takes hold of a task that an earlier process launched, so that `wait` can be called.
     ///

@@ -114,6 +114,12 @@ impl Layout {
         format!("{:016x}", hash_of(&self.run_dir))
     }
 
+    /// Which QManager of which host: what it makes elsewhere carries this.
+    #[must_use]
+    pub fn instance(&self, host: &str) -> String {
+        format!("{host}/{}", self.run_dir_id())
+    }
+
     /// The embedded queue's default file.
     #[must_use]
     pub fn database(&self) -> PathBuf {

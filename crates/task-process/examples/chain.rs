@@ -147,6 +147,7 @@ impl Bench {
             reply: Some(self.inbox.path().to_owned()),
             deadline: Some(deadline_in(Duration::from_secs(60))),
             umask: Some(0o022),
+            attach: false,
         }
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! The task executor's side uses no tokio and no libzmq: it is exec'ed once per task.
 
+pub mod aside;
 mod codec;
 mod control;
 pub mod debug;

@@ -40,6 +40,9 @@ pub struct TaskRequest {
     /// The umask of whoever started the worker, for the task; `None` = ours, 077.
     #[serde(default)]
     pub umask: Option<u32>,
+    /// An earlier task executor of this attempt may have launched the task: take hold of that instead of launching it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attach: bool,
 }
 
 /// The files of one attempt, all absolute.

@@ -20,7 +20,7 @@ use rustix::{
     process::{DumpableBehavior, set_dumpable_behavior, umask},
 };
 
-use workflow_model::TaskName;
+use workflow_model::{ExecutorKind, TaskName};
 
 use crate::{
     Error,
@@ -177,19 +177,33 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
     };
     // A worker that does not renew its lease is not there to listen; its successor reads the file.
     let reply = request.reply.as_deref().filter(|_| !control.is_ok_and(|control| control.is_lease_lost()));
-    deliver(&report, &request.paths.report, launch.record, reply)
+    let code = deliver(&report, &request.paths.report, launch.record, reply);
+    if code != exit::NOWHERE
+        && let Some((executor, handle)) = launch.handle.as_ref()
+    {
+        // Only now: until then what is left of it is the record of its end.
+        executor::drive(*executor, executor.tidy(handle));
+    }
+    code
 }
 
 /// What is known of an attempt beside its outcome.
 #[derive(Default)]
-struct Launch {
+struct Launch<'a> {
     started: u64,
+    /// Whose it is, where something of it is left to be tidied.
+    handle: Option<(&'a dyn Executor, Handle)>,
     record: Option<Record>,
     out: OutputInfo,
     err: OutputInfo,
 }
 
-fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Requests, launch: &mut Launch) -> Outcome {
+fn execute<'a>(
+    executors: &[&'a dyn Executor],
+    request: &mut TaskRequest,
+    control: &Requests,
+    launch: &mut Launch<'a>,
+) -> Outcome {
     let Some(executor) = executors.iter().find(|executor| executor.kind() == request.executor) else {
         let text =
             format!("task {:?}: this task-executor knows no executor {}", request.name.as_str(), request.executor);
@@ -198,15 +212,13 @@ fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Req
     if let Err(e) = make_tmp(request) {
         return lost(request, &format!("cannot make its TMPDIR {}: {}", request.paths.tmp.display(), e.kind()));
     }
-    if control.take().is_some() {
-        return Outcome::new(Ending::Stopped, "");
-    }
-    launch.started = now();
-    let started = with_umask(request.umask, || executor::drive(*executor, executor.start(&request.spec)));
-    match started {
+    let begun = if request.attach { attach(*executor, request) } else { start(*executor, request, control, launch) };
+    match begun {
         Ok(handle) => {
-            launch.record = store_handle(&handle, &request.paths);
-            wait(*executor, request, &handle, control, launch)
+            let outcome = wait(*executor, request, &handle, control, launch);
+            // A process leaves nothing that would have to wait for the report.
+            launch.handle = (request.executor != ExecutorKind::Shell).then_some((*executor, handle));
+            outcome
         }
         Err(outcome) => {
             launch.started = 0;
@@ -215,12 +227,35 @@ fn execute(executors: &[&dyn Executor], request: &mut TaskRequest, control: &Req
     }
 }
 
+fn start(
+    executor: &dyn Executor,
+    request: &TaskRequest,
+    control: &Requests,
+    launch: &mut Launch<'_>,
+) -> Result<Handle, Outcome> {
+    if control.take().is_some() {
+        return Err(Outcome::new(Ending::Stopped, ""));
+    }
+    launch.started = now();
+    let handle = with_umask(request.umask, || executor::drive(executor, executor.start(&request.spec)))?;
+    launch.record = store_handle(&handle, &request.paths);
+    Ok(handle)
+}
+
+/// When it was launched is known to the worker.
+fn attach(executor: &dyn Executor, request: &TaskRequest) -> Result<Handle, Outcome> {
+    let handle = reports::read_handle(&request.paths).or_else(|| executor.handle(&request.spec));
+    let handle = handle.ok_or_else(|| lost(request, "there is nothing to find it by"))?;
+    executor::drive(executor, executor.attach(&request.spec, &handle))?;
+    Ok(handle)
+}
+
 fn wait(
     executor: &dyn Executor,
     request: &TaskRequest,
     handle: &Handle,
     control: &Requests,
-    launch: &mut Launch,
+    launch: &mut Launch<'_>,
 ) -> Outcome {
     let spec = &request.spec;
     let mut out = Capture::new(request.paths.out.clone(), spec.log_limit).redact(&spec.redact);
@@ -242,8 +277,11 @@ fn info(captured: Captured) -> OutputInfo {
     OutputInfo { bytes: captured.bytes, lost: captured.lost, tail: captured.tail }
 }
 
-/// The attempt's own TMPDIR, unless the task names another.
+/// The attempt's own TMPDIR, unless the task names another, or its world is not this host's.
 pub(crate) fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
+    if request.executor != ExecutorKind::Shell {
+        return Ok(());
+    }
     let tmp = &request.paths.tmp;
     match rustix::fs::mkdir(tmp, Mode::RWXU) {
         // Of an executor that was killed before its request was over: the same attempt, so nobody uses it.

@@ -54,6 +54,7 @@ fn request() -> TaskRequest {
         reply: Some(PathBuf::from("/run/default00.ipc")),
         deadline: Some(123_456_789),
         umask: Some(0o022),
+        attach: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! refused before anything starts, with the setting that would allow it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
 };
@@ -98,8 +99,7 @@ impl SpecBuilder<'_> {
 
     /// The engine's address.
     pub(crate) fn engine(&self) -> String {
-        let given = self.docker().host.as_ref().or_else(|| self.ambient.get("DOCKER_HOST"));
-        given.filter(|host| !host.is_empty()).cloned().unwrap_or_else(|| DEFAULT_HOST.into())
+        engine_address(self.docker(), self.ambient)
     }
 
     pub(super) fn container(&self, job: JobId, task: (TaskIx, &Task), attempt: Attempt) -> Container {
@@ -138,6 +138,13 @@ impl SpecBuilder<'_> {
         let at_home = || named("HOME").map(|home| Path::new(home).join(".docker/config.json"));
         self.docker().config.clone().or(by_docker).or_else(at_home).filter(|path| path.is_absolute())
     }
+}
+
+/// Where the engine is, given the environment of whoever started us.
+#[must_use]
+pub fn engine_address(settings: &DockerSettings, ambient: &BTreeMap<String, String>) -> String {
+    let given = settings.host.as_ref().or_else(|| ambient.get("DOCKER_HOST"));
+    given.filter(|host| !host.is_empty()).cloned().unwrap_or_else(|| DEFAULT_HOST.into())
 }
 
 /// Whose rights containers have, if not ours or the image's.

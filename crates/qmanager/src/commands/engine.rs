@@ -18,10 +18,10 @@ pub(super) fn options(context: &Context, layout: Layout, db: String, pools: Vec<
     Ok(Options {
         layout,
         db,
-        pools,
         times: times(context.config()?.times),
         qworker: program(context, "qworker")?,
-        task_executor: program(context, "task-executor")?,
+        task_executors: task_executors(context, &pools)?,
+        pools,
         ambient: ambient(context),
         notify_socket: context.environment.var("NOTIFY_SOCKET").map(PathBuf::from),
         hangup: !context.environment.ignored_signals.contains(&rustix::process::Signal::HUP.as_raw()),
@@ -57,14 +57,11 @@ pub(super) fn pool(
 /// # Errors
 /// Code 9, with those that it has.
 pub(super) fn usable(context: &Context, kind: ExecutorKind) -> Result<(), Error> {
-    if context.registry.get(kind).is_some() {
+    if context.registry.has(kind) {
         return Ok(());
     }
-    let known: Vec<&str> = ExecutorKind::ALL
-        .iter()
-        .filter(|kind| context.registry.get(**kind).is_some())
-        .map(|kind| kind.as_str())
-        .collect();
+    let known: Vec<&str> =
+        ExecutorKind::ALL.iter().filter(|kind| context.registry.has(**kind)).map(|kind| kind.as_str()).collect();
     Err(Error::new(Exit::ExecutorUnusable, format!("this build of qmanager has no {kind} executor"))
         .hint(format!("it has: {}", known.join(", "))))
 }
@@ -76,7 +73,13 @@ pub(super) fn program(context: &Context, name: &str) -> Result<PathBuf, Error> {
         return Ok(path);
     }
     Err(Error::new(Exit::ExecutorUnusable, format!("cannot find {}", path.display()))
-        .hint("qmanager, qworker and task-executor belong into one folder: install them together"))
+        .hint("qmanager, qworker, task-executor and task-executor-sdk belong into one folder: install them together"))
+}
+
+/// The task executors' programs that these pools need.
+fn task_executors(context: &Context, pools: &[Pool]) -> Result<BTreeMap<ExecutorKind, PathBuf>, Error> {
+    let kinds = pools.iter().map(|pool| pool.executor);
+    kinds.map(|kind| Ok((kind, program(context, context.registry.program(kind))?))).collect()
 }
 
 fn times(times: config::Times) -> Times {

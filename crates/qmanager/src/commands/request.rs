@@ -126,6 +126,7 @@ fn answer(
         reply: None,
         deadline: None,
         umask: Some(engine::caller_umask()),
+        attach: false,
     };
     Ok(Answer { v: 1, request, copy })
 }

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use executor::{ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings};
+use executor::{
+    DockerSettings, ExecutorSettings, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use workflow_model::{ExecutorKind, QueueName};
 
@@ -43,7 +45,7 @@ pub struct Executors {
     /// `[executors.shell]`.
     pub shell: ShellSettings,
     /// `[executors.docker]`.
-    pub docker: toml::Table,
+    pub docker: DockerSettings,
     /// `[executors.kube]`, and `[executors.kube.PROFILE]`.
     pub kube: toml::Table,
     /// `[executors.api]`.
@@ -68,7 +70,7 @@ impl Config {
     pub fn settings(&self) -> Settings {
         Settings {
             tasks: self.tasks.clone(),
-            executors: ExecutorSettings { shell: self.executors.shell.clone() },
+            executors: ExecutorSettings { shell: self.executors.shell.clone(), docker: self.executors.docker.clone() },
             volumes: self.volumes.clone(),
             secrets: self.secrets.clone(),
         }

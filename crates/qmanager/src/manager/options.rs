@@ -21,8 +21,8 @@ pub struct Options {
     pub times: Times,
     /// The `qworker` program.
     pub qworker: PathBuf,
-    /// The task executor's program.
-    pub task_executor: PathBuf,
+    /// The task executor's program, by executor.
+    pub task_executors: BTreeMap<ExecutorKind, PathBuf>,
     /// What the worker's executors may take over from the caller's environment.
     pub ambient: BTreeMap<String, String>,
     /// `NOTIFY_SOCKET`: told when ready and when stopping (sd_notify).

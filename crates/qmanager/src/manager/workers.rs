@@ -157,7 +157,7 @@ fn setup(options: &Options, pool: &Pool, number: u32, rows: bool) -> Setup {
         run_dir: options.layout.run_dir().to_path_buf(),
         db: options.db.clone(),
         times: options.times,
-        task_executor: options.task_executor.clone(),
+        task_executor: options.task_executors.get(&pool.executor).cloned().unwrap_or_default(),
         ambient: options.ambient.clone(),
         rows,
         umask: options.umask,

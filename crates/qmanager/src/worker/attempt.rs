@@ -18,6 +18,8 @@ pub(super) struct Live {
     pub(super) slots: Option<SlotGuard>,
     /// Who that is, as recorded.
     pub(super) process_row: Option<job_queue::AttemptProcess>,
+    /// How many task executors have taken hold of it after the first.
+    pub(super) attaches: u32,
     /// When it was launched, in microseconds since 1970.
     pub(super) started: i64,
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use executor::{ProcessId, TaskSpec, label};
 use job_queue::AttemptProcess;
-use task_process::{Lease, SlotGuard, Spare, TaskRequest};
-use workflow_model::{Nonce, TaskIx};
+use task_process::{Lease, Paths, SlotGuard, Spare, TaskRequest};
+use workflow_model::{Attempt, ExecutorKind, Nonce, TaskIx, TaskName};
 
 use super::{
     attempt::Live,
@@ -31,6 +32,7 @@ impl Worker {
                 self.degraded(Some(format!("slots cannot be made again: {}", chain(&error))));
             }
         }
+        launches.extend(self.prepare_attaches(run));
         while let Some(start) = run.starts.front().copied() {
             let weight = self.weight(run, start.task);
             let Some(slots) = self.slots_for(weight) else { break };
@@ -56,11 +58,51 @@ impl Worker {
         launches
     }
 
+    /// Task executors for attempts that have lost theirs while their tasks go on elsewhere.
+    fn prepare_attaches(&mut self, run: &mut Run) -> Vec<Launch> {
+        let mut launches = Vec::new();
+        while let Some(task) = run.again.pop_front() {
+            let Some(live) = run.live.get(&task) else { continue };
+            let (attempt, nonce, paths) = (live.attempt, live.nonce, live.paths.clone());
+            let prepared = self.spec(run, task, attempt, &paths.tmp).map_err(Hindered::Invalid).and_then(|spec| {
+                self.spares.take().map(|spare| (spec, spare)).map_err(|error| {
+                    self.degraded(Some(format!("cannot start a task executor: {}", chain(&error))));
+                    Hindered::NoProcess
+                })
+            });
+            match prepared {
+                Ok((spec, spare)) => {
+                    let name = run.workflow.task(task).name.clone();
+                    let mut request = self.request(run, task, (name, attempt, nonce), spec, paths);
+                    request.attach = true;
+                    let process_row = Some(self.process_row(&spare, nonce));
+                    if let Some(live) = run.live.get_mut(&task) {
+                        live.process_row = process_row;
+                    }
+                    launches.push(Launch { task, spare, request });
+                }
+                Err(Hindered::Invalid(problem)) => {
+                    let now = run.now();
+                    run.lost(task, dag_scheduler::Cause::LostExecutor, problem, now);
+                }
+                Err(Hindered::NoProcess) => {
+                    run.again.push_front(task);
+                    self.retry_spawn();
+                    break;
+                }
+            }
+        }
+        launches
+    }
+
     fn prepare_one(&mut self, run: &mut Run, start: Start, slots: SlotGuard) -> Result<Launch, Hindered> {
         let Start { task, attempt } = start;
         let name = run.workflow.task(task).name.clone();
         let mut paths = run.dir.paths(task, &name, attempt, Lease::path(self.run_dir.path(), run.job.id));
-        run.places.lend(&mut paths);
+        if self.setup.pool.executor == ExecutorKind::Shell {
+            // Elsewhere the handle is needed as long as the task is, and a TMPDIR never.
+            run.places.lend(&mut paths);
+        }
         let spec = match self.spec(run, task, attempt, &paths.tmp) {
             Ok(spec) => spec,
             Err(problem) => {
@@ -77,7 +119,29 @@ impl Worker {
             }
         };
         let nonce = Nonce::generate();
-        let request = TaskRequest {
+        let request = self.request(run, task, (name, attempt, nonce), spec, paths.clone());
+        let process_row = Some(self.process_row(&spare, nonce));
+        let started = run.clock.now_wall();
+        let live = Live { attempt, nonce, paths, process: None, slots: Some(slots), process_row, attaches: 0, started };
+        run.live.insert(task, live);
+        Ok(Launch { task, spare, request })
+    }
+
+    fn request(
+        &self,
+        run: &Run,
+        task: TaskIx,
+        attempt: (TaskName, Attempt, Nonce),
+        mut spec: TaskSpec,
+        paths: Paths,
+    ) -> TaskRequest {
+        let (name, attempt, nonce) = attempt;
+        if let Some(container) = &mut spec.container {
+            container.pulls = Some(self.run_dir.path().join("pulls"));
+            container.labels.push((label::EPOCH.into(), run.job.epoch.to_string()));
+            container.labels.push((label::INSTANCE.into(), self.layout.instance(&self.host)));
+        }
+        TaskRequest {
             v: task_process::VERSION,
             job: run.job.id,
             task,
@@ -87,23 +151,17 @@ impl Worker {
             nonce,
             executor: self.setup.pool.executor,
             spec,
-            paths: paths.clone(),
+            paths,
             reply: Some(PathBuf::from(self.inbox.path())),
             deadline: Some(self.lease_deadline),
             umask: Some(self.setup.umask),
-        };
-        let id = spare.id();
-        let process_row = Some(AttemptProcess {
-            pid: id.pid,
-            start_time: id.start_time,
-            boot_id: id.boot_id.clone(),
-            host: self.host.clone(),
-            nonce,
-        });
-        let started = run.clock.now_wall();
-        let live = Live { attempt, nonce, paths, process: None, slots: Some(slots), process_row, started };
-        run.live.insert(task, live);
-        Ok(Launch { task, spare, request })
+            attach: false,
+        }
+    }
+
+    fn process_row(&self, spare: &Spare, nonce: Nonce) -> AttemptProcess {
+        let ProcessId { pid, start_time, boot_id } = spare.id().clone();
+        AttemptProcess { pid, start_time, boot_id, host: self.host.clone(), nonce }
     }
 
     /// Hands over the request: from here on the task runs. Only after the attempt is recorded.
@@ -117,9 +175,11 @@ impl Worker {
                 drop(fds);
                 self.watch(run.job.id, task, attempt, &running);
                 live.process = Some(running);
-                let now = run.now();
-                let (task, attempt) = (task.into(), attempt.into());
-                run.apply(dag_scheduler::Event::Started { task, attempt }, now);
+                if !request.attach {
+                    let now = run.now();
+                    let (task, attempt) = (task.into(), attempt.into());
+                    run.apply(dag_scheduler::Event::Started { task, attempt }, now);
+                }
             }
             Err(error) => {
                 drop(fds);

@@ -122,7 +122,7 @@ async fn main(registry: &Registry) -> Result<(), Error> {
 impl Worker {
     fn new(setup: Setup, registry: &Registry, ear: Ear, mouth: Mouth) -> Result<Self, Error> {
         let kind = setup.pool.executor;
-        let executor = registry.get(kind).ok_or(Error::NoExecutor(kind))?;
+        let executor = registry.get(kind, &setup.task_executor).ok_or(Error::NoExecutor(kind))?;
         let run_dir = RunDir::open(&setup.run_dir)?;
         let layout = Layout::existing(&setup.state_dir, &setup.run_dir);
         let lock = WorkerLock::acquire(&run_dir, &setup.pool.qname, setup.number)?;

@@ -7,7 +7,7 @@
 use dag_scheduler::{Cause, Limits, Plan, Rules, Scheduler};
 use job_queue::{AttemptProcess, Claimed, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Lease, Running};
-use workflow_model::{Cause as JobCause, JobStatus, TaskIx, TaskStatus, Workflow};
+use workflow_model::{Cause as JobCause, ExecutorKind, JobStatus, TaskIx, TaskStatus, Workflow};
 
 use super::{
     Error, aftermath,
@@ -17,7 +17,7 @@ use super::{
     record,
     run::{Clock, Run},
 };
-use crate::settings::JobSettings;
+use crate::{manager::Pool, settings::JobSettings};
 
 /// A claimed job, looked at.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     drop(definition);
     let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
     // The executor enforces `timeout` itself, with the grace period; the scheduler's timer only backs it up.
-    let slack = worker.setup.pool.settings.tasks.grace + Rules::default().timeout_slack;
+    let slack = Rules::default().timeout_slack + backed_up_after(&worker.setup.pool);
     let plan = Plan::from(&workflow).with_rules(Rules { timeout_slack: slack, ..Rules::default() });
     let fresh = tasks.is_empty();
     let rows = if fresh { unselected(&workflow, &settings, &clock) } else { tasks };
@@ -97,7 +97,16 @@ fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
     let here = host == worker.host;
     let id = executor::ProcessId { pid, start_time, boot_id };
     let started = row.started.unwrap_or(run.clock.origin_wall);
-    let live = Live { attempt, nonce, paths, process: None, slots: None, process_row: Some(process_row), started };
+    let live = Live {
+        attempt,
+        nonce,
+        paths,
+        process: None,
+        slots: None,
+        process_row: Some(process_row),
+        attaches: 0,
+        started,
+    };
     let paths = live.paths.clone();
     run.live.insert(task, live);
     if let Some(report) = task_process::read_report(&paths, nonce) {
@@ -126,6 +135,15 @@ fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
             worker.watch_ended(run.job.id, task, attempt);
         }
     }
+}
+
+/// How long a task executor may be at work beyond its task's timeout: the timeout counts from the launch.
+fn backed_up_after(pool: &Pool) -> std::time::Duration {
+    let pull = match pool.executor {
+        ExecutorKind::Docker => pool.settings.executors.docker.pull_timeout,
+        _ => std::time::Duration::ZERO,
+    };
+    pool.settings.tasks.grace + pull
 }
 
 fn restore(plan: &Plan, slots: usize, rows: &[TaskRow], clock: &Clock) -> Result<Scheduler, dag_scheduler::IllegalRow> {

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::settings::JobSettings;
 
+/// A task executor that is lost again and again is not replaced for ever.
+const MOST_ATTACHES: u32 = 5;
+
 /// The scheduler's clock: monotonic, with the wall time at its origin for what people and later workers read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
@@ -77,6 +80,8 @@ pub(super) struct Run {
     pub(super) live: HashMap<TaskIx, Live>,
     /// Attempts that wait for slots, first come first served.
     pub(super) starts: VecDeque<Start>,
+    /// Attempts whose task executor is gone and whose task may go on: another one is to take hold of it.
+    pub(super) again: VecDeque<TaskIx>,
     /// How the job ended, once the scheduler said so.
     pub(super) end: Option<JobEnd>,
     /// The job's own timeout.
@@ -120,6 +125,7 @@ impl Run {
             scheduler,
             live: HashMap::new(),
             starts: VecDeque::new(),
+            again: VecDeque::new(),
             end: None,
             deadline,
             is_first_claim: false,
@@ -214,6 +220,18 @@ impl Run {
         self.freed.extend(live.slots);
         self.apply(event, now);
         self.fail_fast(task, now);
+    }
+
+    /// Whether another task executor is to take hold of this attempt: not if it is being stopped anyway, and not for
+    /// ever.
+    pub(super) fn attach_again(&mut self, task: TaskIx) -> bool {
+        let stopping = self.scheduler.row(task.into()).stopping.is_some();
+        let Some(live) = self.live.get_mut(&task).filter(|live| !stopping && live.attaches < MOST_ATTACHES) else {
+            return false;
+        };
+        live.attaches += 1;
+        self.again.push_back(task);
+        true
     }
 
     /// An attempt is gone without a report.
@@ -343,7 +361,7 @@ impl Run {
 
     /// Whether something is to be written or done without waiting for an event.
     pub(super) fn has_news(&self) -> bool {
-        !self.turn.done.is_empty() || !self.turn.stops.is_empty()
+        !self.turn.done.is_empty() || !self.turn.stops.is_empty() || !self.again.is_empty()
     }
 
     /// Whether attempts are to be started that are not launched yet.

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use dag_scheduler::{Cause, JobEnd, StopHow as Urgency};
-use executor::{Handle, ShellHandle, Shutdown};
+use executor::{DockerHandle, Handle, ShellHandle, Shutdown};
 use job_queue::{AttemptProcess, JobQueue, TaskRow};
 use task_process::{Exit, Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
@@ -235,6 +235,11 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, ex
         return;
     }
     live.process = None;
+    if worker.setup.pool.executor != ExecutorKind::Shell && run.attach_again(task) {
+        // Its task lives elsewhere, and goes on: another task executor takes hold of it (design §6).
+        return;
+    }
+    let Some(live) = run.live.get(&task) else { return };
     let handle = task_process::read_handle(&live.paths).or_else(|| unwritten_handle(worker, run, task));
     let Some(handle) = handle else {
         return tree_ended(run, task, attempt, Ok(()));
@@ -262,12 +267,18 @@ pub(super) fn marked_handle(
     task: TaskIx,
     attempt: Attempt,
 ) -> Option<Handle> {
-    if worker.setup.pool.executor != ExecutorKind::Shell {
-        return None;
+    let marker = executor::marker(job, task, attempt);
+    let settings = &worker.setup.pool.settings;
+    let grace = settings.tasks.grace;
+    match worker.setup.pool.executor {
+        ExecutorKind::Shell => {}
+        ExecutorKind::Docker => {
+            let host = executor::engine_address(&settings.executors.docker, &worker.setup.ambient);
+            return Some(Handle::Docker(DockerHandle::new(host, marker, grace)));
+        }
+        ExecutorKind::Kube | ExecutorKind::Api => return None,
     }
     let leader = executor::ProcessId { pid: row.pid, start_time: row.start_time, boot_id: row.boot_id.clone() };
-    let marker = executor::marker(job, task, attempt);
-    let grace = worker.setup.pool.settings.tasks.grace;
     Some(Handle::Shell(ShellHandle { session: leader.pid, leader, cgroup: None, grace, marker }))
 }
 

@@ -44,15 +44,11 @@ pub(super) async fn all(context: &Context, args: &DoctorArgs) -> Result<Vec<Find
 fn configuration(context: &Context) -> Result<Finding, Error> {
     let loaded = context.loaded()?;
     let files: Vec<String> = loaded.files.iter().map(|file| safe(&file.display().to_string()).into_owned()).collect();
-    let others = [
-        ("docker", &loaded.config.executors.docker),
-        ("kube", &loaded.config.executors.kube),
-        ("api", &loaded.config.executors.api),
-    ];
+    let others = [("kube", &loaded.config.executors.kube), ("api", &loaded.config.executors.api)];
     let unread: Vec<&str> = others.iter().filter(|(_, table)| !table.is_empty()).map(|(name, _)| *name).collect();
     if !unread.is_empty() {
         let what = format!("[executors.{}] is not read", unread.join("], [executors."));
-        return Ok(Finding::warn("configuration", what, "this build has the shell executor only"));
+        return Ok(Finding::warn("configuration", what, "this build has the executors shell and docker"));
     }
     Ok(Finding::ok("configuration", if files.is_empty() { "built-in".into() } else { files.join(", ") }))
 }
