@@ -13,6 +13,7 @@ mod files;
 mod foreground;
 mod guard;
 mod harness;
+mod hosts;
 mod invalid;
 mod limits;
 mod names;

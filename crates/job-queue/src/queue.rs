@@ -124,6 +124,8 @@ pub struct Checked {
     pub hash: String,
     /// How many tasks it has.
     pub tasks: u32,
+    /// The settings that the text brought.
+    pub settings: String,
 }
 
 /// How a job ended.

@@ -51,11 +51,11 @@ pub fn is_reserved(queue: &QueueName) -> bool {
 /// # Errors
 /// The worker cannot be started, or the queue not be used.
 pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Result<Ended, Error> {
-    let db = options.db.clone();
+    let (db, password_file) = (options.db.clone(), options.password_file.clone());
     // The worker starts while the queue is opened and the job submitted: both take a millisecond or two.
     let manager = Manager::start(options, true)?;
     // The next daemon, or the WAL's own limit, writes it back: a short run does not wait for the disk at its end.
-    let options = OpenOptions { checkpoint_on_close: false, ..OpenOptions::default() };
+    let options = OpenOptions { checkpoint_on_close: false, password_file, ..OpenOptions::default() };
     let (queue, job) = match begin(&db, &options, job).await {
         Ok(begun) => begun,
         Err(error) => {

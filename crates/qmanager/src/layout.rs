@@ -32,6 +32,9 @@ pub struct Error {
 pub struct Layout {
     state_dir: PathBuf,
     run_dir: PathBuf,
+    jobs: PathBuf,
+    /// Tells state-dirs with one path apart, where the queue is shared by several hosts.
+    identity: Option<String>,
 }
 
 impl Layout {
@@ -48,19 +51,46 @@ impl Layout {
             let uid = rustix::process::getuid().as_raw();
             temp.join(format!("qmanager-{uid}-{:016x}", hash_of(state_dir)))
         };
-        Self { state_dir: state_dir.to_path_buf(), run_dir }
+        Self { state_dir: state_dir.to_path_buf(), run_dir, jobs: state_dir.join("jobs"), identity: None }
     }
 
     /// The layout that another process of ours has chosen.
     #[must_use]
     pub fn existing(state_dir: &Path, run_dir: &Path) -> Self {
-        Self { state_dir: state_dir.to_path_buf(), run_dir: run_dir.to_path_buf() }
+        Self {
+            state_dir: state_dir.to_path_buf(),
+            run_dir: run_dir.to_path_buf(),
+            jobs: state_dir.join("jobs"),
+            identity: None,
+        }
+    }
+
+    /// The same with the folder of job files that a store's URL names (`fs:PATH`).
+    #[must_use]
+    pub fn with_store(self, url: &str) -> Self {
+        match url.strip_prefix("fs:") {
+            Some(path) => Self { jobs: path.into(), ..self },
+            None => self,
+        }
+    }
+
+    /// The same with an identity for a shared queue: machines that were made from one image may have the same id and the
+    /// same paths.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<String>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// What [`Layout::with_identity`] was given.
+    #[must_use]
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
     }
 
     /// The same state-dir with a run-dir of its own for the reserved queue of a foreground run.
     #[must_use]
     pub fn for_run(&self, queue: &QueueName) -> Self {
-        Self { state_dir: self.state_dir.clone(), run_dir: self.run_dir.join(queue.as_str()) }
+        Self { run_dir: self.run_dir.join(queue.as_str()), ..self.clone() }
     }
 
     /// Makes the state-dir, 0700.
@@ -111,7 +141,8 @@ impl Layout {
     /// Tells run-dirs of one host apart in the queue.
     #[must_use]
     pub fn run_dir_id(&self) -> String {
-        format!("{:016x}", hash_of(&self.run_dir))
+        let path = format!("{:016x}", hash_of(&self.run_dir));
+        self.identity.as_ref().map_or(path.clone(), |identity| format!("{path}-{identity}"))
     }
 
     /// Which QManager of which host: what it makes elsewhere carries this.
@@ -129,7 +160,7 @@ impl Layout {
     /// The folder of all jobs' folders.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {
-        self.state_dir.join("jobs")
+        self.jobs.clone()
     }
 
     /// A job's folder: `files/`, `logs/`, `reports/`.

@@ -15,8 +15,10 @@ pub mod progress;
 pub mod select;
 pub mod settings;
 mod spec;
+mod store;
 pub mod telemetry;
 pub mod text;
+mod unchecked;
 pub mod worker;
 
 pub use commands::main;

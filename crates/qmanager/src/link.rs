@@ -81,6 +81,12 @@ pub(crate) struct Setup {
     pub(crate) run_dir: PathBuf,
     /// The queue.
     pub(crate) db: String,
+    /// The file with its password.
+    pub(crate) password_file: Option<PathBuf>,
+    /// The folder of all jobs' folders.
+    pub(crate) jobs: PathBuf,
+    /// What tells this host from others with the same id and paths.
+    pub(crate) identity: Option<String>,
     /// Times.
     pub(crate) times: Times,
     /// The task executor's program.

@@ -28,6 +28,7 @@ pub mod record;
 pub mod retry;
 pub mod submit;
 
+pub mod proxy;
 pub mod server;
 
 pub use make::{claim_by, ending, job, owner, process, queue_name, row};
@@ -60,7 +61,7 @@ macro_rules! conformance {
             next: ends_one_and_takes_the_next, counts_the_end_for_the_limit, ends_even_if_nothing_is_given,
                 fenced_takes_nothing, ends_as_cancelled_and_goes_on, f85_workers_go_from_job_to_job;
             record: rows_are_kept_whole, counts_follow, terminal_tasks_are_absorbing, refusal_changes_nothing,
-                a_large_job;
+                a_large_job, defines_what_came_unchecked;
             cancel: of_a_queued_job, of_a_running_job_is_seen, escalates_and_never_back, of_a_terminal_job,
                 twice, wins_over_a_later_end, of_a_released_job, of_no_job;
             retry: opens_a_round, only_of_a_terminal_job, only_of_the_round_seen, keeps_attempt_numbers,

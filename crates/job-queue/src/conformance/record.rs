@@ -3,7 +3,7 @@
 use workflow_model::{Attempt, Cause, Epoch, JobId, JobStatus, TaskIx, TaskStatus};
 
 use super::{Store, claim_by, ending, job, process, row};
-use crate::{Counts, Error, JobQueue, StopWhy, TaskRow};
+use crate::{Checked, Counts, Error, JobQueue, StopWhy, TaskRow};
 
 async fn running(queue: &dyn JobQueue, tasks: u32) -> JobId {
     let mut new = job();
@@ -126,4 +126,23 @@ pub async fn a_large_job(store: &dyn Store) {
     assert_eq!(queue.tasks(id).await.unwrap().len(), 10_000);
     let counts = queue.get(id).await.unwrap().counts;
     assert_eq!((counts.running, counts.skipped), (200, 9_800));
+}
+
+/// A text that came unchecked gets its checked form, from the lease's holder alone.
+pub async fn defines_what_came_unchecked(store: &dyn Store) {
+    let queue = store.open();
+    let mut new = job();
+    new.hash = "source:0123".into();
+    new.tasks = 0;
+    new.definition = "- name: a".into();
+    let id = queue.submit(vec![new.clone()]).await.unwrap()[0].id;
+    let claimed = queue.claim(&claim_by("default00")).await.unwrap().unwrap();
+    assert!(claimed.job.is_unchecked() && claimed.definition == new.definition);
+    let checked = Checked { definition: "[1]".into(), hash: "hash".into(), tasks: 1, settings: "{\"a\":1}".into() };
+    assert!(matches!(queue.define(id, Epoch(2), checked.clone()).await, Err(Error::Fenced)));
+    assert!(queue.get(id).await.unwrap().is_unchecked());
+    queue.define(id, Epoch(1), checked).await.unwrap();
+    let row = queue.get(id).await.unwrap();
+    assert_eq!((row.hash.as_str(), row.tasks, row.is_unchecked()), ("hash", 1, false));
+    assert_eq!(queue.definition(id).await.unwrap(), ("[1]".into(), "{\"a\":1}".into()));
 }

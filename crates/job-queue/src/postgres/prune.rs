@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use workflow_model::JobId;
+use workflow_model::{Epoch, JobId};
 
 use super::{
     codec::{self, count, get},
@@ -19,10 +19,18 @@ struct Doomed {
     seq: i64,
     id: JobId,
     rows: u64,
+    /// The epoch under which it goes although it has not ended.
+    abandoned: Option<i64>,
 }
 
 pub(super) async fn prune(lane: &Lane, what: &Prune) -> Result<Vec<JobId>, Error> {
-    let doomed = lane.run(|session| async move { doomed(&session, what).await }).await?;
+    let doomed = lane
+        .run(|session| async move {
+            let mut all = doomed(&session, what).await?;
+            all.extend(abandoned(&session, &what.abandoned).await?);
+            Ok(all)
+        })
+        .await?;
     if what.dry_run {
         return Ok(doomed.into_iter().map(|job| job.id).collect());
     }
@@ -62,16 +70,31 @@ async fn doomed(session: &Session, what: &Prune) -> Result<Vec<Doomed>, Failure>
         };
         if goes {
             let (seq, id, rows) = (get(&row, 0)?, codec::job_id(get(&row, 1)?)?, count(&row, 2)?.into());
-            doomed.push(Doomed { seq, id, rows });
+            doomed.push(Doomed { seq, id, rows, abandoned: None });
         }
     }
     Ok(doomed)
 }
 
-/// Answers those of the batch that are still there: they were retried since they were chosen.
+async fn abandoned(session: &Session, jobs: &[(JobId, Epoch)]) -> Result<Vec<Doomed>, Failure> {
+    const SQL: &str = "SELECT seq, tasks FROM qmanager.job WHERE id = $1 AND epoch = $2 AND ended IS NULL";
+    let mut found = Vec::new();
+    for (id, epoch) in jobs {
+        let epoch = codec::epoch_value(*epoch)?;
+        if let Some(row) = session.row(SQL, &[&codec::key(*id), &epoch]).await? {
+            found.push(Doomed { seq: get(&row, 0)?, id: *id, rows: count(&row, 1)?.into(), abandoned: Some(epoch) });
+        }
+    }
+    Ok(found)
+}
+
+/// Answers those of the batch that are still there: they were retried, or claimed, since they were chosen.
 async fn delete(session: &Session, batch: &[Doomed]) -> Result<HashSet<i64>, Failure> {
+    const DELETE: &str = "DELETE FROM qmanager.job j USING unnest($1::bigint[], $2::bigint[]) AS doomed (seq, epoch) \
+         WHERE j.seq = doomed.seq AND CASE WHEN doomed.epoch IS NULL THEN j.ended IS NOT NULL ELSE j.epoch = doomed.epoch END";
     let all: Vec<i64> = batch.iter().map(|job| job.seq).collect();
-    session.change("DELETE FROM qmanager.job WHERE seq = ANY ($1) AND ended IS NOT NULL", &[&all]).await?;
+    let epochs: Vec<Option<i64>> = batch.iter().map(|job| job.abandoned).collect();
+    session.change(DELETE, &[&all, &epochs]).await?;
     let left = session.rows("SELECT seq FROM qmanager.job WHERE seq = ANY ($1)", &[&all]).await?;
     Ok(left.iter().map(|row| get(row, 0)).collect::<Result<_, Error>>()?)
 }

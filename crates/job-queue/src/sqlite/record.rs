@@ -29,8 +29,9 @@ pub(super) fn cancelling(db: &mut Db, job: JobId, epoch: Epoch) -> Result<(), Er
 pub(super) fn define(db: &mut Db, job: JobId, epoch: Epoch, checked: &Checked) -> Result<(), Error> {
     db.write(Durability::Normal, |conn, _| {
         let brief = codec::fenced(conn, job, epoch)?;
-        let Checked { definition, hash, tasks } = checked;
-        conn.execute("UPDATE definition SET definition = ?2 WHERE job = ?1", (brief.seq, definition))?;
+        let Checked { definition, hash, tasks, settings } = checked;
+        let text = "UPDATE definition SET definition = ?2, settings = ?3 WHERE job = ?1";
+        conn.execute(text, (brief.seq, definition, settings))?;
         conn.execute("UPDATE job SET hash = ?2, tasks = ?3 WHERE seq = ?1", (brief.seq, hash, tasks))?;
         Ok(())
     })

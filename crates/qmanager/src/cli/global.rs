@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where the queues live: sqlite:PATH [default: sqlite:<state-dir>/queue.db]
+    /// Where the queues live: sqlite:PATH, or postgres://USER@HOST/DATABASE [default: sqlite:<state-dir>/queue.db]
     #[arg(long, global = true, value_name = "URL")]
     pub db: Option<String>,
     /// The queue [default: default]

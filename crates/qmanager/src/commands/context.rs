@@ -17,7 +17,9 @@ use crate::{
     output::Output,
     select::{JobSelector, Scope},
     settings::JobSettings,
+    store,
     text::safe,
+    unchecked,
     worker::Registry,
 };
 
@@ -60,7 +62,8 @@ impl Context {
     }
 
     pub(crate) fn layout(&self) -> Result<Layout, Error> {
-        Ok(Layout::new(self.config()?.state_dir(), &self.environment.temp))
+        let config = self.config()?;
+        Ok(Layout::new(config.state_dir(), &self.environment.temp).with_store(config.store()))
     }
 
     /// The queue that was named.
@@ -118,7 +121,7 @@ impl Context {
         for selector in selectors {
             selector.as_ref().parse::<JobSelector>()?;
         }
-        let url = self.config()?.db_url().to_owned();
+        let url = job_queue::shown_url(self.config()?.db_url());
         self.queue_if_any()?.ok_or_else(|| {
             Error::not_found(format!("there is no job: {} does not exist", safe(&url)))
                 .hint("nothing was submitted here yet; --state-dir and --db name another place")
@@ -132,13 +135,38 @@ impl Context {
 
     fn open(&self, create: bool) -> Result<Arc<dyn JobQueue>, Error> {
         // A verb lives for a few calls: writing the WAL back is left to the daemon, which stays.
-        let options = OpenOptions { create, checkpoint_on_close: false, ..OpenOptions::default() };
+        let options = OpenOptions { create, checkpoint_on_close: false, ..self.open_options()? };
         Ok(job_queue::open(self.config()?.db_url(), &options)?)
+    }
+
+    /// What the configuration says of opening the database.
+    pub(crate) fn open_options(&self) -> Result<OpenOptions, Error> {
+        let db = &self.config()?.db;
+        Ok(OpenOptions {
+            password_file: db.password_file.clone(),
+            migrate: db.migrate.unwrap_or(false),
+            ..OpenOptions::default()
+        })
+    }
+
+    /// Whether other hosts use the database too.
+    pub(crate) fn is_shared(&self) -> Result<bool, Error> {
+        Ok(job_queue::is_shared(self.config()?.db_url()))
+    }
+
+    /// Which store this host has, where other hosts may have one at the same path.
+    pub(crate) fn place(&self) -> Result<Option<String>, Error> {
+        if !self.is_shared()? {
+            return Ok(None);
+        }
+        let jobs = self.layout()?.jobs();
+        let id = store::id(&jobs).map_err(|e| Error::io(format!("cannot use {} for job files", jobs.display()), e))?;
+        Ok(Some(format!("fs:{id}")))
     }
 
     /// The database of foreground runs.
     pub(crate) fn run_queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
-        let options = OpenOptions { create: false, checkpoint_on_close: false, ..OpenOptions::default() };
+        let options = OpenOptions { create: false, checkpoint_on_close: false, ..self.open_options()? };
         Ok(job_queue::open(&self.run_db()?, &options)?)
     }
 
@@ -157,6 +185,16 @@ impl Context {
         let (definition, settings) = queue.definition(job.id).await?;
         let damaged =
             |what: &str| Error::new(Exit::QueueUnavailable, format!("the {what} of job {} is damaged", job.id));
+        if job.is_unchecked() {
+            // One that is wrong has no tasks to show; the job's message says what is wrong with it.
+            let empty = || {
+                Ok((
+                    Workflow::from_canonical_json("[]").map_err(|e| damaged("definition").because(e))?,
+                    JobSettings::default(),
+                ))
+            };
+            return unchecked::read(&definition).or_else(|_| empty());
+        }
         let workflow = Workflow::from_canonical_json(&definition).map_err(|e| damaged("definition").because(e))?;
         let settings = serde_json::from_str(&settings).map_err(|e| damaged("settings").because(e))?;
         Ok((workflow, settings))

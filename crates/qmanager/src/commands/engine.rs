@@ -13,12 +13,16 @@ use crate::{
     telemetry,
 };
 
+/// The poll floor of a queue that other hosts use too.
+const SHARED_POLL: Duration = Duration::from_secs(5);
+
 /// Everything of a manager's options but its pools.
 pub(super) fn options(context: &Context, layout: Layout, db: String, pools: Vec<Pool>) -> Result<Options, Error> {
     Ok(Options {
         layout,
+        times: times(context, job_queue::is_shared(&db))?,
         db,
-        times: times(context.config()?.times),
+        password_file: context.config()?.db.password_file.clone(),
         qworker: program(context, "qworker")?,
         task_executors: task_executors(context, &pools)?,
         pools,
@@ -49,6 +53,7 @@ pub(super) fn pool(
         parallel: parallel.or(configured.and_then(|pool| pool.parallel)).unwrap_or(cpus),
         settings: config.settings(),
         store: config.store().to_owned(),
+        place: None,
     })
 }
 
@@ -82,15 +87,18 @@ fn task_executors(context: &Context, pools: &[Pool]) -> Result<BTreeMap<Executor
     kinds.map(|kind| Ok((kind, program(context, context.registry.program(kind))?))).collect()
 }
 
-fn times(times: config::Times) -> Times {
+fn times(context: &Context, shared: bool) -> Result<Times, Error> {
+    let times = context.config()?.times;
     let default = Times::default();
     let or = |value: Option<config::Duration>, default: Duration| value.map_or(default, |value| value.0);
-    Times {
+    let poll = or(times.poll, default.poll);
+    Ok(Times {
         lease: or(times.lease, default.lease),
-        poll: or(times.poll, default.poll),
+        // A server tells of new jobs, and is asked by all hosts: more seldom, unless somebody has said how often.
+        poll: if shared && context.loaded()?.is_built_in("times.poll") { SHARED_POLL } else { poll },
         backoff: or(times.backoff, default.backoff),
         backoff_max: or(times.backoff_max, default.backoff_max),
-    }
+    })
 }
 
 /// Variables that are text; what of them reaches a task is decided by the executor's allow-list.

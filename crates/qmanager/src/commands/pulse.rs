@@ -54,8 +54,9 @@ impl Pulse {
     /// Answers when something may have changed, or at `until`, or after a second.
     pub(super) async fn next(&mut self, until: Option<Instant>) {
         let spent = self.looked - self.began;
-        if spent < WITHOUT {
-            let next = self.looked + (spent / 8).max(STEP);
+        // A server has no file to be watched: there it goes on so, ever more seldom.
+        if spent < WITHOUT || self.name.is_empty() {
+            let next = self.looked + (spent / 8).clamp(STEP, POLL);
             tokio::time::sleep_until(until.map_or(next, |until| until.min(next))).await;
             self.looked = now();
             return;

@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: &QueueArgs) -> Result<Exit, Err
         QueueVerb::Pause { queue } => pause(context, &target(context, queue.as_ref())?, true).await,
         QueueVerb::Resume { queue } => pause(context, &target(context, queue.as_ref())?, false).await,
         QueueVerb::Limit { limit, queue } => set_limit(context, &target(context, queue.as_ref())?, limit).await,
-        QueueVerb::Migrate => migrate(context),
+        QueueVerb::Migrate => migrate(context).await,
     }
 }
 
@@ -150,13 +150,13 @@ async fn show(context: &Context, name: &QueueName) -> Result<(), Error> {
     Ok(())
 }
 
-fn migrate(context: &Context) -> Result<Exit, Error> {
-    // Opening brings an embedded database to this version's form, or refuses; there is no DDL to be run apart.
-    context.queue()?;
+async fn migrate(context: &Context) -> Result<Exit, Error> {
+    context.layout()?.create_state_dir()?;
     let url = context.config()?.db_url();
+    let done = job_queue::migrate(url, &context.open_options()?).await?;
     if context.out.json {
-        context.out.object(&serde_json::json!({ "v": JSON_VERSION, "db": url }))?;
+        context.out.object(&serde_json::json!({ "v": JSON_VERSION, "db": job_queue::shown_url(url) }))?;
     }
-    context.out.note(format_args!("{} has this version's form", safe(url)));
+    context.out.note(safe(&done));
     Ok(Exit::Done)
 }

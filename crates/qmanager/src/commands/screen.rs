@@ -168,7 +168,7 @@ pub(super) fn look(context: &Context) -> Look {
         flags.extend(["--state-dir".to_owned(), dir.display().to_string()]);
     }
     if let Some(db) = &context.global.db {
-        flags.extend(["--db".to_owned(), db.clone()]);
+        flags.extend(["--db".to_owned(), job_queue::shown_url(db)]);
     }
     Look { width: context.error_size().0, color: context.out.color_notes, ascii: context.is_ascii(), flags }
 }

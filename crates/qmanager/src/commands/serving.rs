@@ -16,6 +16,8 @@ pub(super) enum Serving {
     Nobody,
     /// The queue is a foreground run's, and that has gone.
     RunGone,
+    /// Nobody here, but other hosts use the database too.
+    Elsewhere,
 }
 
 impl Serving {
@@ -25,9 +27,15 @@ impl Serving {
             let manager = ManagerState::read(&context.layout()?.for_run(queue));
             return Ok(if manager.is_some() { Self::Yes } else { Self::RunGone });
         }
-        let Some(state) = ManagerState::read(&context.layout()?) else { return Ok(Self::Nobody) };
+        let shared = context.is_shared()?;
+        let Some(state) = ManagerState::read(&context.layout()?) else {
+            return Ok(if shared { Self::Elsewhere } else { Self::Nobody });
+        };
         if state.workers.iter().any(|worker| worker.queue == *queue) {
             return Ok(Self::Yes);
+        }
+        if shared {
+            return Ok(Self::Elsewhere);
         }
         let mut others: Vec<QueueName> = state.workers.into_iter().map(|worker| worker.queue).collect();
         others.dedup();
@@ -37,7 +45,7 @@ impl Serving {
     /// What is wrong, and what would help; `None` when somebody works for it.
     pub(super) fn problem(&self, queue: &QueueName) -> Option<(String, String)> {
         match self {
-            Self::Yes => None,
+            Self::Yes | Self::Elsewhere => None,
             Self::RunGone => Some((
                 "the `qmanager run` of this job has gone".to_owned(),
                 "`qmanager run --resume JOB` goes on with it; a cancel takes effect then, too".to_owned(),

@@ -17,6 +17,7 @@ use crate::{
     layout::Layout,
     manager::{Manager, ManagerState, Pool},
     output::JSON_VERSION,
+    store,
     text::counted,
 };
 
@@ -35,14 +36,32 @@ pub(super) async fn run(context: &Context, args: &StartArgs) -> Result<Exit, Err
         return detach(context).await;
     }
     let queue = context.queue()?;
+    let (pools, layout) = (placed(context, pools)?, layout(context)?);
     let db = context.config()?.db_url().to_owned();
     let served: Vec<String> = pools.iter().map(|pool| format!("{} x {}", pool.count, pool.qname)).collect();
-    let options = engine::options(context, context.layout()?, db, pools)?;
+    let options = engine::options(context, layout, db, pools)?;
     let manager = Manager::start(options, false).map_err(engine::failed)?;
     context.out.note(format_args!("serving {} ({})", served.join(", "), counted(workers as usize, "worker")));
     tell(context, std::process::id())?;
     manager.serve(queue, None).await.map_err(engine::failed)?;
     Ok(Exit::Done)
+}
+
+/// On a shared queue: the pools with the store that this host has.
+fn placed(context: &Context, pools: Vec<Pool>) -> Result<Vec<Pool>, Error> {
+    let place = context.place()?;
+    Ok(pools.into_iter().map(|pool| Pool { place: place.clone(), ..pool }).collect())
+}
+
+/// The folders; on a shared queue with what tells this host from all others.
+fn layout(context: &Context) -> Result<Layout, Error> {
+    let layout = context.layout()?;
+    if !context.is_shared()? {
+        return Ok(layout);
+    }
+    let identity = store::id(layout.state_dir())
+        .map_err(|e| Error::io(format!("cannot use {}", layout.state_dir().display()), e))?;
+    Ok(layout.with_identity(Some(identity)))
 }
 
 /// The configured pools, or the one that the flags say.

@@ -39,8 +39,12 @@ pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Er
     source.warn(context);
     let queue_name = context.qname_or_default()?;
     refuse_reserved(&queue_name)?;
-    let job = new_job(context, &source, args, queue_name)?;
+    let mut job = new_job(context, &source, args, queue_name)?;
     let files = wanted_files(context, &source, &args.files)?;
+    if !files.is_empty() {
+        // They are in this store from now on: only workers that see it may have the job.
+        job.store = context.place()?;
+    }
     let queue = context.queue()?;
     let area = Area::own(job.id);
     if !files.is_empty() {

@@ -114,7 +114,17 @@ impl Loaded {
             hint: None,
         })?;
         loaded.validate()?;
+        // The table is for people: it shows no password (I22).
+        if let Some(Value::String(url)) = loaded.table.get_mut("db").and_then(|db| db.get_mut("url")) {
+            *url = job_queue::shown_url(url);
+        }
         Ok(loaded)
+    }
+
+    /// Whether nobody has said anything of a value.
+    #[must_use]
+    pub fn is_built_in(&self, key: &str) -> bool {
+        matches!(self.origin(key), Origin::BuiltIn)
     }
 
     /// Where a value is from; for a key within a list or table, where that is from.

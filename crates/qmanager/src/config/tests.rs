@@ -97,7 +97,7 @@ fn wrong_files_say_where_and_what_to_write() {
 #[test]
 fn wrong_sums_name_the_layer_that_is_wrong() {
     for (text, what) in [
-        ("[db]\nurl = \"postgres://x\"\n", "PostgreSQL"),
+        ("[db]\nurl = \"postgres://u:s3cret@h:port/d\"\n", "not the URL of a PostgreSQL database"),
         ("[db]\nurl = \"mysql://x\"\n", "mysql"),
         ("[jobfiles]\nurl = \"s3://b/p\"\n", "object storage"),
         ("[times]\nlease = \"1ms\"\n", "lease"),

@@ -84,15 +84,23 @@ impl Config {
 }
 
 /// Where the queues live.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Db {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH`, or `postgres://USER@HOST[:PORT]/DATABASE`.
     pub url: Option<String>,
     /// A file with the password.
     pub password_file: Option<PathBuf>,
     /// Whether a start may bring the database to this version's form.
     pub migrate: Option<bool>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        let url = self.url.as_deref().map(job_queue::shown_url);
+        f.debug_struct("Db").field("url", &url).field("migrate", &self.migrate).finish_non_exhaustive()
+    }
 }
 
 /// Where job files live.

@@ -1,5 +1,7 @@
 //! Checks that need the sum of the layers.
 
+use job_queue::OpenOptions;
+
 use super::{Error, Loaded};
 
 impl Loaded {
@@ -23,12 +25,15 @@ impl Loaded {
         let url = self.config.db_url();
         match url.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(()),
-            Some(("postgres" | "postgresql", _)) => Err(self.wrong(
-                "db.url",
-                "this build knows no PostgreSQL",
-                "use sqlite:PATH, or leave it away for sqlite:<state-dir>/queue.db",
-            )),
-            _ => Err(self.wrong("db.url", format!("{url:?} is not the URL of a queue"), "write sqlite:PATH")),
+            Some(("postgres" | "postgresql", _)) => match job_queue::Postgres::open(url, &OpenOptions::default()) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.wrong("db.url", error.to_string(), "docs/postgres.md shows examples")),
+            },
+            other => {
+                let scheme = other.map_or(url, |(scheme, _)| scheme);
+                let what = format!("{scheme:?} is not how the URL of a queue begins");
+                Err(self.wrong("db.url", what, "write sqlite:PATH, or postgres://USER@HOST[:PORT]/DATABASE"))
+            }
         }
     }
 

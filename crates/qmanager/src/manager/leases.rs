@@ -10,19 +10,24 @@ use crate::layout::Layout;
 /// Renews and writes the lease files of the jobs still held; answers those that are another's by now.
 ///
 /// The deadline is taken *before* the renewal is sent, so that a task executor's idea of the lease never outlives the
-/// database's. When the database cannot be reached, on SQLite the lease of a worker that lives does not expire (its
-/// slot lock decides, design §6 Lease): the files are written all the same.
+/// database's. When the database cannot be reached, the lease of a worker that lives does not expire on SQLite (its
+/// slot lock decides, design §6 Lease): the files are written all the same. On a `shared` queue it does: another host takes
+/// the job then, and the tasks must have ended by that time.
 pub(super) async fn renew(
     queue: Arc<dyn JobQueue>,
     layout: Layout,
     jobs: Vec<(JobId, Epoch)>,
     ttl: Duration,
+    shared: bool,
 ) -> (Vec<JobId>, Option<job_queue::Error>) {
     let deadline = task_process::boottime_now() + micros(ttl);
     let (held, error) = match queue.renew(&jobs, ttl).await {
         Ok(held) => (held, None),
         Err(error) => (jobs.iter().map(|(job, _)| *job).collect(), Some(error)),
     };
+    if shared && error.is_some() {
+        return (Vec::new(), error);
+    }
     let mut lost = Vec::new();
     for (job, epoch) in jobs {
         if held.contains(&job) {

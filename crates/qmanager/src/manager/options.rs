@@ -1,6 +1,6 @@
 //! What a manager is told: everything is resolved, it reads no configuration and no environment.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use executor::Settings;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,14 @@ use workflow_model::{ExecutorKind, QueueName};
 use crate::layout::Layout;
 
 /// A manager's whole configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Its folders.
     pub layout: Layout,
     /// The queue, e.g. `sqlite:/var/lib/qmanager/queue.db`.
     pub db: String,
+    /// The file with the database's password.
+    pub password_file: Option<PathBuf>,
     /// The workers it keeps.
     pub pools: Vec<Pool>,
     /// Lease, beat and poll times.
@@ -35,6 +37,24 @@ pub struct Options {
     pub log: String,
 }
 
+impl Options {
+    /// Whether other hosts use the queue too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        job_queue::is_shared(&self.db)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Options")
+            .field("db", &job_queue::shown_url(&self.db))
+            .field("pools", &self.pools)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Workers of one queue on this host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pool {
@@ -50,6 +70,8 @@ pub struct Pool {
     pub settings: Settings,
     /// The job-file store, e.g. `fs:/var/lib/qmanager/jobs`.
     pub store: String,
+    /// Which store that is, on a shared queue ([`job_queue::Claim::place`]).
+    pub place: Option<String>,
 }
 
 /// Times; all have a roomy default and are made short by tests.
@@ -57,7 +79,7 @@ pub struct Pool {
 pub struct Times {
     /// How long a lease lasts without renewal (60 s).
     pub lease: Duration,
-    /// The poll floor (1 s for SQLite).
+    /// The poll floor (1 s for SQLite, 5 s for PostgreSQL).
     pub poll: Duration,
     /// The first delay before a dead worker is restarted (0.1 s); doubles up to `backoff_max`.
     pub backoff: Duration,

@@ -167,7 +167,7 @@ impl Manager {
                 _ = int.1.recv() => Event::Signal(int.0),
                 _ = hup.1.recv(), if self.options.hangup => Event::Signal(hup.0),
                 Some(result) = done.recv() => result,
-                () = woken(&mut wake) => Event::Woken,
+                for_all = woken(&mut wake) => Event::Woken { for_all },
                 _ = beat.tick() => Event::Beat,
                 _ = poll.tick() => Event::PollDue,
                 () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => Event::Restart,
@@ -296,14 +296,15 @@ fn wall_now() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }
 
-/// Answers when the wake file was touched; never where nothing is watched.
-async fn woken(wake: &mut Option<Wake>) {
+/// Answers when there was a wake-up (and whether it was for all hosts); never where nothing is watched.
+async fn woken(wake: &mut Option<Wake>) -> bool {
     match wake {
         // A file that cannot be made again (its folder is gone) is not asked in a loop: the poll stays on.
         Some(wake) => {
             if wake.woken().await.is_err() {
                 std::future::pending::<()>().await;
             }
+            wake.is_for_all()
         }
         None => std::future::pending().await,
     }

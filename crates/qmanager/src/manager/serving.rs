@@ -20,7 +20,10 @@ pub(super) enum Event {
     Signal(i32),
     Beat,
     PollDue,
-    Woken,
+    /// Told that something has changed; `for_all`: to all hosts, so the queue is asked first what there is for us.
+    Woken {
+        for_all: bool,
+    },
     Polled(Result<Poll, job_queue::Error>),
     Renewed(Vec<JobId>, Option<job_queue::Error>),
     Restart,
@@ -44,12 +47,15 @@ pub(super) struct Serving {
     ready: HashMap<QueueName, bool>,
     /// Jobs that no place of ours has, until a worker takes them.
     pub(super) orphans: Vec<Held>,
+    /// Workers of other hosts whose leases have expired.
+    expired: Vec<Owner>,
     pub(super) restart_at: HashMap<usize, Instant>,
     pub(super) stop: Option<StopHow>,
     pub(super) stop_signal: i32,
     pub(super) stop_deadline: Option<Instant>,
     pub(super) watched_end: Option<JobStatus>,
     polling: bool,
+    poll_again: bool,
     next_run_at: Option<job_queue::Micros>,
     pub(super) degraded: Option<String>,
     pub(super) state_dirty: bool,
@@ -73,12 +79,14 @@ impl Serving {
             wakes: 0,
             ready: options.pools.iter().map(|pool| (pool.qname.clone(), true)).collect(),
             orphans,
+            expired: Vec::new(),
             restart_at: HashMap::new(),
             stop: None,
             stop_signal: 0,
             stop_deadline: None,
             watched_end: None,
             polling: false,
+            poll_again: false,
             next_run_at: None,
             degraded: None,
             state_dirty: true,
@@ -101,8 +109,12 @@ impl Serving {
                 }
                 self.poll(manager);
             }
-            Event::Woken => {
-                self.wake(manager);
+            Event::Woken { for_all } => {
+                if !for_all {
+                    self.wake(manager);
+                }
+                // One that is under way may have looked too early.
+                self.poll_again |= self.polling;
                 self.poll(manager);
             }
             Event::Polled(poll) => self.polled(manager, poll),
@@ -142,6 +154,7 @@ impl Serving {
                 let of_queue =
                     |owner: &Owner| owner.slot.trim_end_matches(|c: char| c.is_ascii_digit()) == queue.as_str();
                 self.orphans.retain(|(_, _, owner)| !of_queue(owner));
+                self.expired.retain(|owner| !of_queue(owner));
                 self.ready.insert(queue, missed);
                 if missed {
                     self.offer(manager);
@@ -250,7 +263,8 @@ impl Serving {
             if let Some(place) = manager.places.iter_mut().find(|p| p.pool == pool && p.doing == Doing::Idle) {
                 place.doing = Doing::Claiming;
                 place.claim_seen = self.wakes;
-                let orphans = self.orphans.iter().map(|(_, _, owner)| owner.clone()).collect();
+                let ours = self.orphans.iter().map(|(_, _, owner)| owner);
+                let orphans = ours.chain(&self.expired).cloned().collect();
                 place.order(&Order::Claim { orphans });
             }
         }
@@ -279,10 +293,10 @@ impl Serving {
         if !jobs.is_empty() {
             let (queue, layout, ttl) =
                 (Arc::clone(&self.queue), manager.options.layout.clone(), manager.options.times.lease);
-            let results = self.results.clone();
+            let (results, shared) = (self.results.clone(), manager.options.is_shared());
             while self.renewals.try_join_next().is_some() {}
             self.renewals.spawn(async move {
-                let (lost, error) = leases::renew(queue, layout, jobs, ttl).await;
+                let (lost, error) = leases::renew(queue, layout, jobs, ttl, shared).await;
                 drop(results.send(Event::Renewed(lost, error)));
             });
         }
@@ -325,6 +339,9 @@ impl Serving {
             Ok(poll) => poll,
             Err(error) => return self.set_degraded(Some(format!("the queue cannot be polled: {error}"))),
         };
+        if std::mem::take(&mut self.poll_again) {
+            self.poll(manager);
+        }
         self.set_degraded(None);
         self.next_run_at = poll.next;
         for queue in poll.ready {
@@ -334,7 +351,25 @@ impl Serving {
         for (job, epoch, how) in poll.cancels {
             self.cancel(manager, job, epoch, how);
         }
+        self.expired(manager, poll.expired);
         self.offer(manager);
+    }
+
+    /// Hosts that are gone: their jobs are taken over by whoever is idle.
+    fn expired(&mut self, manager: &Manager, owners: Vec<Owner>) {
+        let ours = manager.options.layout.run_dir_id();
+        let gone = owners.into_iter().filter(|owner| owner.host != manager.host || owner.run_dir != ours);
+        for owner in gone {
+            let queue = owner.slot.trim_end_matches(|c: char| c.is_ascii_digit());
+            if let Some(ready) = self.ready.iter_mut().find(|(name, _)| name.as_str() == queue).map(|(_, ready)| ready)
+            {
+                *ready = true;
+                self.wakes += 1;
+                if !self.expired.contains(&owner) {
+                    self.expired.push(owner);
+                }
+            }
+        }
     }
 
     fn cancel(&self, manager: &Manager, job: JobId, epoch: Epoch, how: CancelHow) {

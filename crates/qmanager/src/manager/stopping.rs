@@ -48,7 +48,10 @@ impl Serving {
                 owed.chain(self.orphans.iter().map(|(job, epoch, _)| (*job, *epoch))).collect()
             }
         };
-        let (lost, error) = leases::renew(queue, options.layout.clone(), jobs, keep.max(options.times.lease)).await;
+        let (lost, error) = {
+            let (layout, keep) = (options.layout.clone(), keep.max(options.times.lease));
+            leases::renew(queue, layout, jobs, keep, options.is_shared()).await
+        };
         if let Some(error) = error {
             tracing::warn!(%error, ?lost, "the queue does not know of the longer leases, only their task executors do");
         }

@@ -124,7 +124,9 @@ impl Worker {
         let kind = setup.pool.executor;
         let executor = registry.get(kind, &setup.task_executor).ok_or(Error::NoExecutor(kind))?;
         let run_dir = RunDir::open(&setup.run_dir)?;
-        let layout = Layout::existing(&setup.state_dir, &setup.run_dir);
+        let layout = Layout::existing(&setup.state_dir, &setup.run_dir)
+            .with_store(&format!("fs:{}", setup.jobs.display()))
+            .with_identity(setup.identity.clone());
         let lock = WorkerLock::acquire(&run_dir, &setup.pool.qname, setup.number)?;
         let inbox = Inbox::bind(lock)?;
         let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
@@ -134,7 +136,9 @@ impl Worker {
         spares.refill()?;
         // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
         // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
-        let options = OpenOptions { create: setup.rows, checkpoint_on_close: false, ..OpenOptions::default() };
+        let password_file = setup.password_file.clone();
+        let (create, checkpoint_on_close) = (setup.rows, false);
+        let options = OpenOptions { create, checkpoint_on_close, password_file, ..OpenOptions::default() };
         let queue = job_queue::open(&setup.db, &options).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
         tokio::spawn(forward(ear, orders_back.clone()));
@@ -254,9 +258,14 @@ impl Worker {
         }
         // Locks of places that nobody has any more; held until the claim is through.
         let orphans = self.orphans.as_deref().unwrap_or_default();
+        let own = self.owner();
+        let (ours, others): (Vec<&Owner>, Vec<&Owner>) =
+            orphans.iter().partition(|owner| owner.host == own.host && owner.run_dir == own.run_dir);
         let locks: Vec<(Owner, WorkerLock)> =
-            orphans.iter().filter_map(|owner| Some((owner.clone(), self.lock_of(owner)?))).collect();
-        let claim = self.claim_of(fresh, locks.iter().map(|(owner, _)| owner.clone()));
+            ours.into_iter().filter_map(|owner| Some((owner.clone(), self.lock_of(owner)?))).collect();
+        // Of other hosts' places the queue itself says whether their leases have expired.
+        let others: Vec<Owner> = others.into_iter().cloned().collect();
+        let claim = self.claim_of(fresh, locks.iter().map(|(owner, _)| owner.clone()).chain(others));
         let claimed = self.insist(async |queue| queue.claim(&claim).await).await?;
         drop(locks);
         Ok(claimed)
@@ -276,11 +285,17 @@ impl Worker {
         let own = self.owner();
         Claim {
             queue: self.setup.pool.qname.clone(),
-            dead: std::iter::once(own.clone()).chain(dead).collect(),
+            // What an earlier process here left was asked for at the start; a server finds by itself what a claim took
+            // whose answer was lost.
+            dead: (!fresh || !job_queue::is_shared(&self.setup.db))
+                .then(|| own.clone())
+                .into_iter()
+                .chain(dead)
+                .collect(),
             owner: own,
             executor: self.setup.pool.executor,
             store: self.setup.pool.store.clone(),
-            place: None,
+            place: self.setup.pool.place.clone(),
             ttl: self.setup.times.lease,
             fresh,
         }

@@ -5,7 +5,7 @@
 //! before it runs again.
 
 use dag_scheduler::{Cause, Limits, Plan, Rules, Scheduler};
-use job_queue::{AttemptProcess, Claimed, JobEnding, JobRow, TaskRow};
+use job_queue::{AttemptProcess, Checked, Claimed, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Lease, Running};
 use workflow_model::{Cause as JobCause, ExecutorKind, JobStatus, TaskIx, TaskStatus, Workflow};
 
@@ -17,7 +17,7 @@ use super::{
     record,
     run::{Clock, Run},
 };
-use crate::{manager::Pool, settings::JobSettings};
+use crate::{manager::Pool, settings::JobSettings, unchecked};
 
 /// A claimed job, looked at.
 #[derive(Debug)]
@@ -32,16 +32,14 @@ pub(super) enum Opened {
 pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened, Error> {
     let Claimed { job, definition, settings, tasks, resumed } = claimed;
     let clock = Clock::start();
-    let read = Workflow::from_canonical_json(&definition).map_err(|error| chain(&error));
-    let read = read.and_then(|workflow| {
-        serde_json::from_str::<JobSettings>(&settings).map(|settings| (workflow, settings)).map_err(|e| e.to_string())
-    });
+    let read = if job.is_unchecked() {
+        check_in(worker, &job, &definition).await?
+    } else {
+        stored(&definition, &settings).map_err(|error| format!("the stored definition cannot be read: {error}"))
+    };
     let (workflow, settings) = match read {
         Ok(read) => read,
-        Err(error) => {
-            let message = format!("the stored definition cannot be read: {error}");
-            return invalid(worker, &job, &tasks, message, &clock).await;
-        }
+        Err(message) => return invalid(worker, &job, &tasks, message, &clock).await,
     };
     drop(definition);
     let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
@@ -81,6 +79,32 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
         run.cancel(how, now);
     }
     Ok(Opened::Run(Box::new(run)))
+}
+
+fn stored(definition: &str, settings: &str) -> Result<(Workflow, JobSettings), String> {
+    let workflow = Workflow::from_canonical_json(definition).map_err(|error| chain(&error))?;
+    let settings = serde_json::from_str(settings).map_err(|error| error.to_string())?;
+    Ok((workflow, settings))
+}
+
+/// A definition that came by SQL is checked now, and written down in its checked form; or it is wrong.
+async fn check_in(
+    worker: &mut Worker,
+    job: &JobRow,
+    text: &str,
+) -> Result<Result<(Workflow, JobSettings), String>, Error> {
+    let (workflow, settings) = match unchecked::read(text) {
+        Ok(read) => read,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
+    let checked = Checked {
+        definition: workflow.to_canonical_json(),
+        hash: workflow.hash(),
+        tasks: u32::try_from(workflow.len()).unwrap_or(u32::MAX),
+        settings: serde_json::to_string(&settings).expect("BUG: settings are always JSON"),
+    };
+    worker.insist(async |queue| queue.define(job.id, job.epoch, checked.clone()).await).await?;
+    Ok(Ok((workflow, settings)))
 }
 
 /// What has become of an attempt that an earlier worker recorded as running.

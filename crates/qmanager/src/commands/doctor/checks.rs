@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use job_queue::{OpenOptions, Sqlite};
+use job_queue::{OpenOptions, Postgres, Sqlite};
 use workflow_model::{ExecutorKind, format_size};
 
 use super::{
@@ -25,6 +25,8 @@ const SPACE: u64 = 1 << 30;
 const DESCRIPTORS: u64 = 1024;
 /// A WAL that is larger has been held by a reader (F33).
 const WAL: u64 = 64 << 20;
+/// Seconds after which an open transaction is worth a warning (F43).
+const OLD_TRANSACTION: u64 = 300;
 
 pub(super) async fn all(context: &Context, args: &DoctorArgs) -> Result<Vec<Finding>, Error> {
     let layout = context.layout()?;
@@ -118,7 +120,7 @@ fn socket_paths(layout: &Layout) -> Finding {
 async fn queue(context: &Context) -> Vec<Finding> {
     let path = match context.database_file() {
         Ok(Some(path)) => path,
-        Ok(None) => return vec![Finding::fail("queue", "is not an SQLite file", "write db.url = \"sqlite:PATH\"")],
+        Ok(None) => return server(context).await,
         Err(error) => return vec![Finding::fail("queue", error.what, "see `qmanager config --origin`")],
     };
     let help = "`qmanager queue migrate` says more";
@@ -151,6 +153,41 @@ async fn queue(context: &Context) -> Vec<Finding> {
             findings
         }
     }
+}
+
+/// The queue of many hosts.
+async fn server(context: &Context) -> Vec<Finding> {
+    const HELP: &str = "docs/postgres.md says what the server and its user need";
+    let opened = context.config().and_then(|config| {
+        let options = OpenOptions { busy_timeout: Duration::from_secs(2), ..context.open_options()? };
+        Ok((job_queue::shown_url(config.db_url()), Postgres::open(config.db_url(), &options)?))
+    });
+    let (shown, queue) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return vec![Finding::fail("queue", error.what, HELP)],
+    };
+    let health = match queue.health().await {
+        Ok(health) => health,
+        Err(error) => return vec![Finding::fail("queue", error.to_string(), HELP)],
+    };
+    let jobs = counted(usize::try_from(health.jobs).unwrap_or(usize::MAX), "job");
+    let encrypted = if health.encrypted { "encrypted" } else { "not encrypted" };
+    let mut findings = vec![
+        Finding::ok("queue", format!("{}: about {jobs}, {} KiB", safe(&shown), health.bytes >> 10)),
+        Finding::ok("PostgreSQL", format!("{}, schema {}, {encrypted}", safe(&health.server), health.schema)),
+    ];
+    if health.oldest_transaction > OLD_TRANSACTION {
+        let what =
+            format!("a transaction has been open for {} s: the server cannot clean up", health.oldest_transaction);
+        findings.push(Finding::warn("queue", what, "pg_stat_activity shows whose it is: end it"));
+    }
+    match context.place() {
+        Ok(Some(place)) => findings
+            .push(Finding::ok("store", format!("{} (the same on all hosts that see this folder)", safe(&place)))),
+        Ok(None) => {}
+        Err(error) => findings.push(Finding::fail("store", error.what, "see `qmanager config --origin`")),
+    }
+    findings
 }
 
 fn daemon(layout: &Layout) -> Finding {

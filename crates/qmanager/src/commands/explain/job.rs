@@ -10,6 +10,7 @@ use crate::{
     foreground,
     manager::ManagerState,
     output::{ago, local, now},
+    store,
     text::{counted, safe, shell_quote},
 };
 
@@ -103,6 +104,10 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
             )));
         }
     }
+    if let Some(reason) = elsewhere(context, job)? {
+        reasons.push(reason);
+        return Ok(reasons);
+    }
     match Serving::of(context, name)?.problem(name) {
         Some((what, help)) => reasons.push(Reason::new(what).help(help)),
         None => reasons.extend(busy(context, queue, job).await?),
@@ -114,6 +119,21 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
         reasons.push(Reason::new(format!("it was retried: this is round {}", job.round)));
     }
     Ok(reasons)
+}
+
+/// On a shared queue a job whose files are in a folder of one host waits for that host.
+fn elsewhere(context: &Context, job: &JobRow) -> Result<Option<Reason>, Error> {
+    let (Some(place), true) = (&job.store, context.is_shared()?) else { return Ok(None) };
+    if context.place()?.as_ref() == Some(place) {
+        return Ok(None);
+    }
+    let (host, shown) = (safe(store::host_of(place)), safe(place));
+    Ok(Some(
+        Reason::new(format!("its files are in a folder of host {host} ({shown}), so only workers there can take it"))
+            .help(format!(
+                "start the daemon on {host}; a store that all hosts see (jobfiles.url) would bind no job to one"
+            )),
+    ))
 }
 
 async fn holders(queue: &dyn JobQueue, job: &JobRow) -> Result<String, Error> {
@@ -167,7 +187,20 @@ fn running(context: &Context, subject: &Subject<'_>) -> Vec<Reason> {
         let lost = subject.row.lease_until.filter(|until| *until < now());
         let known = context.layout().ok().and_then(|layout| ManagerState::read(&layout));
         let reason = Reason::new(format!("worker {} on {} has it", owner.slot, safe(&owner.host)));
+        let shared = context.is_shared().unwrap_or(false);
         reasons.push(match lost {
+            Some(until) if shared => {
+                let what = format!(
+                    "worker {} on {} had it; its lease ended {}: that host is gone or cut off",
+                    owner.slot,
+                    safe(&owner.host),
+                    ago(until, now())
+                );
+                match elsewhere(context, subject.row) {
+                    Ok(Some(bound)) => Reason { what: format!("{what}; {}", bound.what), ..bound },
+                    _ => Reason::new(what).help("any host with a worker of its queue goes on with it"),
+                }
+            }
             Some(until) if known.is_none() => Reason::new(format!(
                 "worker {} on {} had it; its lease ended {} and no daemon runs here",
                 owner.slot,
