@@ -250,8 +250,10 @@ fn f41_a_read_only_server_and_its_return() {
         assert!(error.is_transient() && error.to_string().contains("read-only"), "{error:?}");
         let error = queue.renew(&[(id, Epoch(1))], Duration::from_secs(60)).await.unwrap_err();
         assert!(error.is_transient(), "{error:?}");
-        let reset = format!("SET default_transaction_read_only = off; ALTER DATABASE {} RESET ALL", database.name);
-        database.sql(&reset);
+        // From another database: in this one even that would be refused.
+        let server = Server::shared().expect("it is there");
+        server.sql("postgres", &format!("ALTER DATABASE {} RESET ALL", database.name));
+        database.sql(KILL);
         assert_eq!(queue.renew(&[(id, Epoch(1))], Duration::from_secs(60)).await.unwrap(), [id]);
         queue.finish(id, Epoch(1), &[], ending(JobStatus::Succeeded)).await.unwrap();
     });
@@ -296,10 +298,9 @@ fn f42_a_lock_that_is_not_given_back() {
         let (holder, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
         holder.batch_execute("BEGIN; SELECT FROM qmanager.job FOR UPDATE").await.unwrap();
-        let (refused, renewed) = tokio::join!(
-            queue.record(id, Epoch(1), &[row(0, TaskStatus::Running)]),
-            queue.renew(&[(id, Epoch(1))], Duration::from_secs(60)),
-        );
+        let (rows, leases) = ([row(0, TaskStatus::Running)], [(id, Epoch(1))]);
+        let (refused, renewed) =
+            tokio::join!(queue.record(id, Epoch(1), &rows), queue.renew(&leases, Duration::from_secs(60)),);
         assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
         assert_eq!(renewed.unwrap(), [id], "a renewal waits for no job's row");
         drop(holder);
@@ -436,7 +437,8 @@ fn f44_a_slow_server_loses_no_lease() {
         queue.renew(&[(id, Epoch(1))], Duration::from_secs(60)).await.unwrap();
         proxy.delay(Duration::from_secs(2));
         let started = now();
-        let (listed, renewed) = tokio::join!(queue.list(&Filter::default()), async {
+        let all = Filter::default();
+        let (listed, renewed) = tokio::join!(queue.list(&all), async {
             let renewed = queue.renew(&[(id, Epoch(1))], Duration::from_secs(60)).await;
             (renewed, started.elapsed())
         });
