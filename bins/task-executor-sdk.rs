@@ -39,8 +39,8 @@ async fn answer(question: aside::Question) -> aside::Answer {
             let findings = found.into_iter().map(|f| aside::Finding { usable: f.usable, what: f.what, help: f.help });
             aside::Answer::Findings(findings.collect())
         }
-        aside::Question::List { host, instance } => {
-            let found = executor_docker::list(&host, &instance).await;
+        aside::Question::List { host, owner } => {
+            let found = executor_docker::list(&host, &owner).await;
             aside::Answer::Listed(found.map(|found| found.into_iter().map(|f| (f.name, f.labels)).collect()))
         }
         aside::Question::Remove { host, names } => aside::Answer::Done(executor_docker::remove(&host, &names).await),

@@ -18,7 +18,7 @@ use workflow_model::ExecutorKind;
 use crate::{
     engine::{Engine, Trouble},
     judge::{self, Stage},
-    message, run,
+    message, run, shell,
 };
 
 /// Between two looks at a container that is to end.
@@ -121,6 +121,10 @@ impl Executor for DockerExecutor {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    async fn shell(&self, spec: &TaskSpec) -> Result<u8, String> {
+        shell::run(spec).await
     }
 
     fn block_on<'a>(&self, future: Pin<Box<dyn Future<Output = ()> + 'a>>) {

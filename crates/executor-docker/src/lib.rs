@@ -27,6 +27,7 @@ mod output;
 mod pull;
 mod reap;
 mod run;
+mod shell;
 mod stdin;
 
 pub use docker::DockerExecutor;

@@ -17,13 +17,13 @@ pub struct Found {
     pub labels: BTreeMap<String, String>,
 }
 
-/// All containers of an instance, in whatever state.
+/// All containers that an owner has, in whatever state.
 ///
 /// # Errors
 /// The engine cannot be asked.
-pub async fn list(host: &str, instance: &str) -> Result<Vec<Found>, String> {
+pub async fn list(host: &str, owner: &str) -> Result<Vec<Found>, String> {
     let engine = Engine::open(host).await.map_err(|trouble| trouble.to_string())?;
-    let found = engine.labelled(&format!("{}={instance}", label::INSTANCE)).await;
+    let found = engine.labelled(&format!("{}={owner}", label::HOST)).await;
     let found = found.map_err(|trouble| trouble.to_string())?;
     let ours = |(name, _): &(String, String)| name.starts_with(executor::LABEL);
     let found =

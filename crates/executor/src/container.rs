@@ -59,6 +59,6 @@ pub mod label {
     pub const ATTEMPT: &str = "qmanager.attempt";
     /// The lease's epoch under which it was started.
     pub const EPOCH: &str = "qmanager.epoch";
-    /// Which QManager's it is: host and run-dir.
-    pub const INSTANCE: &str = "qmanager.instance";
+    /// The host whose queue has the job.
+    pub const HOST: &str = "qmanager.host";
 }

@@ -119,6 +119,14 @@ pub trait Executor: Send + Sync + fmt::Debug {
     /// Removes what is needed only until the outcome of `wait` is recorded (a container that has ended).
     async fn tidy(&self, _handle: &Handle) {}
 
+    /// Runs a shell for a person on this terminal, in the world that a start of this would make; its exit code.
+    ///
+    /// # Errors
+    /// That cannot be, and why.
+    async fn shell(&self, _spec: &TaskSpec) -> Result<u8, String> {
+        Err("there is no shell in that world".into())
+    }
+
     /// Drives one of its futures to the end, on this thread. Those of executors that need a runtime bring it here.
     fn block_on<'a>(&self, future: Pin<Box<dyn Future<Output = ()> + 'a>>) {
         pollster::block_on(future);

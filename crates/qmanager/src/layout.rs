@@ -145,12 +145,6 @@ impl Layout {
         self.identity.as_ref().map_or(path.clone(), |identity| format!("{path}-{identity}"))
     }
 
-    /// Which QManager of which host: what it makes elsewhere carries this.
-    #[must_use]
-    pub fn instance(&self, host: &str) -> String {
-        format!("{host}/{}", self.run_dir_id())
-    }
-
     /// The embedded queue's default file.
     #[must_use]
     pub fn database(&self) -> PathBuf {

@@ -34,12 +34,12 @@ pub enum Question {
         /// Whether tasks are to have an init.
         init: bool,
     },
-    /// What is there of an instance of ours.
+    /// What is there of a host's.
     List {
         /// The engine's address.
         host: String,
-        /// The instance.
-        instance: String,
+        /// The host.
+        owner: String,
     },
     /// Remove these.
     Remove {

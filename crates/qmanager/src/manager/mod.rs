@@ -15,6 +15,7 @@ mod leases;
 mod lock;
 mod notify;
 mod options;
+mod reap;
 mod serve;
 mod serving;
 mod state;

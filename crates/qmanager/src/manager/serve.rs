@@ -15,11 +15,15 @@ use super::{
     Error, ManagerState, Options, WorkerState,
     lock::{self, ManagerLock, StateDirLock},
     notify::notify,
+    reap::{self, Reaper},
     serving::{Event, Serving},
     sweep::{has_held_slot, sweep},
     workers::{Doing, Heard, Place},
 };
 use crate::{layout, link::StopHow};
+
+/// An engine that does not answer at the end is left alone after this; the next start sweeps again.
+const LAST_SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What a foreground run wants to be told.
 #[derive(Debug)]
@@ -152,6 +156,8 @@ impl Manager {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut poll = tokio::time::interval(self.options.times.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let reaper = Reaper::new(&self.options, Arc::clone(&serving.queue), &self.host);
+        let mut sweeps = tokio::time::interval(reap::EVERY);
         // Whoever is told that we are ready may look at once.
         self.write_state(&serving);
         self.announce("READY=1\n");
@@ -169,6 +175,10 @@ impl Manager {
                 Some(result) = done.recv() => result,
                 for_all = woken(&mut wake) => Event::Woken { for_all },
                 _ = beat.tick() => Event::Beat,
+                _ = sweeps.tick(), if reaper.is_some() => {
+                    tokio::spawn(reaper.clone().map(Reaper::sweep).expect("BUG: there is one"));
+                    continue;
+                }
                 _ = poll.tick() => Event::PollDue,
                 () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => Event::Restart,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Overdue,
@@ -184,6 +194,9 @@ impl Manager {
         }
         if serving.stop != Some(StopHow::Handover) && has_held_slot(&self.options.layout.run_dir().join("slots")) {
             self.end_strays(serving.stop).await;
+        }
+        if let Some(reaper) = reaper.filter(|_| serving.stop != Some(StopHow::Handover)) {
+            drop(tokio::time::timeout(LAST_SWEEP, reaper.sweep()).await);
         }
         if let (Some(StopHow::Handover), Some(keep)) = (serving.stop, serving.keep) {
             serving.prolong(&self, keep).await;

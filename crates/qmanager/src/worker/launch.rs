@@ -139,7 +139,7 @@ impl Worker {
         if let Some(container) = &mut spec.container {
             container.pulls = Some(self.run_dir.path().join("pulls"));
             container.labels.push((label::EPOCH.into(), run.job.epoch.to_string()));
-            container.labels.push((label::INSTANCE.into(), self.layout.instance(&self.host)));
+            container.labels.push((label::HOST.into(), self.host.clone()));
         }
         TaskRequest {
             v: task_process::VERSION,

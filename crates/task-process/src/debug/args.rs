@@ -1,7 +1,7 @@
 //! The words after `task-executor run`. By hand-sized parser, not clap: this program is exec'ed once per task and is
 //! kept small.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use lexopt::prelude::*;
 
@@ -15,7 +15,7 @@ and ends with its exit code; 124 = timeout, 125 = we failed, 126 = cannot run, 1
   --task NAME      the task: its exact name, else #INDEX
   --jobfiles DIR   the folder of the job files [default: the folder of FILE]
   --env K=V        set a variable; beats what the file says
-  --executor E     shell [default: the configuration's]
+  --executor E     shell or docker [default: the configuration's]
   --job JOB        a job of the queue: id, its last 8 characters, @last, @key:KEY; on a copy of its job files
   --attempt N      with --job: as this attempt (QM_ATTEMPT) [default: the next one]
   --in-place       with --job: on the job files themselves
@@ -32,6 +32,8 @@ pub(super) struct Args {
     pub(super) json: bool,
     pub(super) quiet: bool,
     pub(super) in_place: bool,
+    /// The request, asked for already by another program of ours.
+    pub(super) answer: Option<PathBuf>,
     /// Passed on to `qmanager request` as they are.
     pub(super) for_qmanager: Vec<OsString>,
 }
@@ -48,6 +50,7 @@ impl Args {
                 Long("json") => args.json = true,
                 Long("in-place") => args.in_place = true,
                 Short('q') | Long("quiet") => args.quiet = true,
+                Long("answer") => args.answer = Some(parser.value().map_err(|e| e.to_string())?.into()),
                 Short('h') | Long("help") => return Ok(None),
                 Long(
                     name @ ("task" | "job" | "jobfiles" | "env" | "executor" | "attempt" | "state-dir" | "config"

@@ -8,6 +8,7 @@ use std::{
 
 use executor::{Capture, Ending, Executor, Io, Outcome};
 use rustix::{fs::Mode, process::umask};
+use workflow_model::ExecutorKind;
 
 use crate::{
     TaskRequest,
@@ -22,9 +23,7 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
 }
 
-pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Result<Ended, String> {
-    let executor = executors.iter().find(|executor| executor.kind() == request.executor);
-    let executor = executor.ok_or_else(|| format!("error: this program has no {} executor", request.executor))?;
+pub(super) fn run(executor: &dyn Executor, mut request: TaskRequest) -> Result<Ended, String> {
     executor.check(&request.spec).map_err(|problems| format!("error: {}", problems.join("; ")))?;
     // A session of its own, as under a worker; Ctrl-C comes to us, and stops the task with grace.
     let control = Requests::new(None).map_err(|e| format!("error: cannot take signals: {e}"))?;
@@ -33,7 +32,7 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
     if let Some(theirs) = request.umask {
         umask(Mode::from_bits_truncate(theirs & 0o777));
     }
-    let outcome = match executor::drive(*executor, executor.start(spec)) {
+    let outcome = match executor::drive(executor, executor.start(spec)) {
         Err(outcome) => outcome,
         Ok(handle) => {
             let fail = |e: io::Error| format!("error: {e}");
@@ -45,7 +44,8 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
             let mut err =
                 Capture::nowhere().redact(&spec.redact).echo(io::stderr().as_fd().try_clone_to_owned().map_err(fail)?);
             let io = Io { control: &control, out: &mut out, err: &mut err };
-            let outcome = executor::drive(*executor, executor.wait(spec, &handle, io));
+            let outcome = executor::drive(executor, executor.wait(spec, &handle, io));
+            executor::drive(executor, executor.tidy(&handle));
             let out = out.finish(outcome.is_success());
             drop(err.finish(outcome.is_success()));
             match out.publish_problem {
@@ -59,9 +59,12 @@ pub(super) fn run(executors: &[&dyn Executor], mut request: TaskRequest) -> Resu
     Ok(Ended { code: code(&outcome, signal), outcome })
 }
 
-/// Becomes a shell that sees what the task would see.
-pub(super) fn shell(request: &TaskRequest) -> Result<u8, String> {
+/// Becomes a shell that sees what the task would see, or runs one where the task would be.
+pub(super) fn shell(executor: &dyn Executor, request: &TaskRequest) -> Result<u8, String> {
     let spec = &request.spec;
+    if request.executor != ExecutorKind::Shell {
+        return executor::drive(executor, executor.shell(spec)).map_err(|why| format!("error: {why}"));
+    }
     let folder = spec.job_files.join(&spec.workdir);
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     #[expect(clippy::disallowed_methods, reason = "the debugging mode becomes a shell")]

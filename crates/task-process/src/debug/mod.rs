@@ -26,19 +26,25 @@ const OURS: u8 = 125;
 #[must_use]
 pub fn run(executors: &[&dyn Executor], words: impl IntoIterator<Item = OsString>) -> ExitCode {
     executor::inherited::shed(std::env::args_os());
-    let args = match Args::parse(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let args = match Args::parse(words.iter().cloned()) {
         Ok(Some(args)) => args,
         Ok(None) => return say(&mut io::stdout(), args::USAGE, 0),
         Err(error) => return say(&mut io::stderr(), &format!("error: {error}\n\n{}", args::USAGE), OURS),
     };
-    match try_run(executors, &args) {
+    match try_run(executors, &args, &words) {
         Ok(code) => ExitCode::from(code),
         Err(problem) => say(&mut io::stderr(), &format!("{}\n", problem.trim_end()), OURS),
     }
 }
 
-fn try_run(executors: &[&dyn Executor], args: &Args) -> Result<u8, String> {
-    let Asked { mut request, copy } = request::ask(args)?;
+fn try_run(executors: &[&dyn Executor], args: &Args, words: &[OsString]) -> Result<u8, String> {
+    let asked = request::ask(args)?;
+    let kind = asked.request.executor;
+    let Some(executor) = executors.iter().find(|executor| executor.kind() == kind) else {
+        return Err(request::hand_over(asked, words));
+    };
+    let Asked { mut request, copy } = asked;
     if copy && !args.in_place {
         let folder = copy::job_files(&mut request)?;
         note(args, &format!("job files: a copy, left in {}", folder.display()));
@@ -46,9 +52,9 @@ fn try_run(executors: &[&dyn Executor], args: &Args) -> Result<u8, String> {
         note(args, &format!("job files: {}", request.spec.job_files.display()));
     }
     if args.shell {
-        return attempt::shell(&request);
+        return attempt::shell(*executor, &request);
     }
-    let Ended { code, outcome } = attempt::run(executors, request)?;
+    let Ended { code, outcome } = attempt::run(*executor, request)?;
     if args.json {
         let body = serde_json::json!({"v": 1, "code": code, "outcome": outcome});
         say(&mut io::stdout(), &format!("{body}\n"), 0);

@@ -2,6 +2,10 @@
 
 use std::{
     env,
+    ffi::OsString,
+    fs::File,
+    io::{self, Write},
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -28,6 +32,11 @@ pub(super) struct Asked {
 }
 
 pub(super) fn ask(args: &Args) -> Result<Asked, String> {
+    if let Some(path) = &args.answer {
+        let text = std::fs::read(path).map_err(|e| format!("error: cannot read {}: {e}", path.display()))?;
+        let answer: Answer = serde_json::from_slice(&text).map_err(|e| format!("error: {}: {e}", path.display()))?;
+        return Ok(Asked { request: answer.request, copy: answer.copy });
+    }
     let program = beside()?;
     #[expect(clippy::disallowed_methods, reason = "the debugging mode asks the program beside it")]
     let mut command = Command::new(&program);
@@ -60,4 +69,26 @@ fn beside() -> Result<PathBuf, String> {
             own.parent().unwrap_or(&own).display()
         )
     })
+}
+
+/// Becomes the program beside this one that has the executors with SDKs, and hands it the request as a file that has no
+/// name: it holds secrets. Answers only if that cannot be.
+pub(super) fn hand_over(asked: Asked, words: &[OsString]) -> String {
+    let Ok(own) = env::current_exe() else { return "error: cannot find this program".into() };
+    let program = own.with_file_name("task-executor-sdk");
+    let kind = asked.request.executor;
+    if own == program || !program.exists() {
+        return format!("error: there is no {kind} executor here: {} is missing", program.display());
+    }
+    let answer = Answer { v: 1, request: asked.request, copy: asked.copy };
+    let body = serde_json::to_vec(&answer).expect("BUG: a request has only texts and numbers");
+    let file = rustix::fs::memfd_create("request", rustix::fs::MemfdFlags::empty()).map(File::from);
+    let file = match file.map_err(io::Error::from).and_then(|mut file| file.write_all(&body).map(|()| file)) {
+        Ok(file) => file,
+        Err(error) => return format!("error: cannot pass the request on: {error}"),
+    };
+    #[expect(clippy::disallowed_methods, reason = "the debugging mode becomes the program that has the executor")]
+    let mut command = Command::new(&program);
+    command.arg("run").arg(format!("--answer=/proc/self/fd/{}", file.as_raw_fd())).args(words);
+    format!("error: cannot start {}: {}", program.display(), command.exec())
 }

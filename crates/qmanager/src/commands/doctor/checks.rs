@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use job_queue::{OpenOptions, Postgres, Sqlite};
+use task_process::aside::{self, Answer, Question};
 use workflow_model::{ExecutorKind, format_size};
 
 use super::{
@@ -38,6 +39,9 @@ pub(super) async fn all(context: &Context, args: &DoctorArgs) -> Result<Vec<Find
     let kind = args.executor.unwrap_or(ExecutorKind::Shell);
     findings.extend(programs(context, kind));
     findings.push(cgroups());
+    if kind == ExecutorKind::Docker {
+        findings.extend(docker(context)?);
+    }
     findings.extend(limits());
     findings.push(clock(context).await);
     Ok(findings)
@@ -209,17 +213,40 @@ fn programs(context: &Context, kind: ExecutorKind) -> Vec<Finding> {
         return vec![Finding::fail("executor", error.what, error.hints.join("; "))];
     }
     let mut findings = vec![Finding::ok("executor", kind.as_str())];
-    for name in ["qworker", "task-executor"] {
+    for name in ["qworker", context.registry.program(kind)] {
         match engine::program(context, name) {
             Ok(path) => findings.push(linkage(name, &path)),
             Err(error) => findings.push(Finding::fail("programs", error.what, error.hints.join("; "))),
         }
     }
-    if !Path::new("/bin/sh").exists() {
+    if kind == ExecutorKind::Shell && !Path::new("/bin/sh").exists() {
         let help = "install a shell, or write commands as lists";
         findings.push(Finding::fail("shell", "there is no /bin/sh: `command` texts cannot run", help));
     }
     findings
+}
+
+/// The engine, as the program sees it that speaks to engines.
+fn docker(context: &Context) -> Result<Vec<Finding>, Error> {
+    let Ok(program) = engine::program(context, context.registry.program(ExecutorKind::Docker)) else {
+        return Ok(Vec::new()); // said already
+    };
+    let settings = &context.config()?.executors.docker;
+    let host = executor::engine_address(settings, &engine::ambient(context));
+    let answer = aside::ask(&program, &Question::Doctor { host, init: settings.init });
+    let finding = |found: aside::Finding| {
+        let what = safe(&found.what).into_owned();
+        match (found.usable, found.help.is_empty()) {
+            (false, _) => Finding::fail("docker", what, found.help),
+            (true, false) => Finding::warn("docker", what, found.help),
+            (true, true) => Finding::ok("docker", what),
+        }
+    };
+    Ok(match answer {
+        Ok(Answer::Findings(found)) => found.into_iter().map(finding).collect(),
+        Ok(_) => vec![Finding::fail("docker", "no answer of this kind", "install all programs together")],
+        Err(why) => vec![Finding::fail("docker", why, "install all programs together")],
+    })
 }
 
 fn linkage(name: &'static str, path: &Path) -> Finding {
