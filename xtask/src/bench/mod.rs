@@ -3,6 +3,7 @@
 
 mod floors;
 mod ground;
+mod hyperqueue;
 mod machine;
 mod queue;
 mod record;
@@ -25,7 +26,7 @@ const HELP: &str = "\
 cargo xtask bench [--runs N] [--only NAME,..] [--idle SECONDS] [--json FILE] [--record]
 
   --runs N        measurements of each subject (default 5); the first turn is never counted
-  --only NAME,..  of: w1 w2 w3 w4 w5 w6 growth memory faults idle
+  --only NAME,..  of: w1 w2 w3 w4 w5 w6 growth memory faults idle, and growth100k (minutes), which runs only when named
   --idle SECONDS  how long the idle daemon is watched (default 15; the budget says 300)
   --json FILE     figures and machine facts
   --record        write the table into docs/performance.md
@@ -58,6 +59,9 @@ struct Report<'a> {
     notes: &'a [String],
 }
 
+/// Takes minutes: only by its name.
+const LARGE: &str = "growth100k";
+
 type Part = (&'static str, fn(&Bench<'_>) -> Result<Vec<Row>>);
 
 const PARTS: &[Part] = &[
@@ -68,6 +72,7 @@ const PARTS: &[Part] = &[
     ("w5", queue::w5),
     ("w6", scheduler::w6),
     ("growth", throughput::growth),
+    (LARGE, throughput::growth_large),
     ("memory", standing::memory),
     ("faults", standing::faults),
     ("idle", standing::idle),
@@ -129,6 +134,6 @@ impl Options {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
+        (self.only.is_empty() && name != LARGE) || self.only.iter().any(|only| only == name)
     }
 }

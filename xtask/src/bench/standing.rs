@@ -88,7 +88,8 @@ pub(crate) fn faults(bench: &Bench<'_>) -> Result<Vec<Row>> {
     ])
 }
 
-/// Processor time of all processes of an idle daemon.
+/// Processor time of all processes of an idle daemon, and how often it asks its queue: each transaction is a line of its
+/// log under `-vvv`, of workers too.
 pub(crate) fn idle(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let ground = bench.ground;
     let daemon = ground.daemon(&["--workers", "2"])?;
@@ -100,5 +101,19 @@ pub(crate) fn idle(bench: &Bench<'_>) -> Result<Vec<Row>> {
     drop(daemon);
     let subject = format!("daemon with 2 workers, {} s", bench.options.idle);
     let row = Row::new("idle", &subject, Sample::of(&[percent]), "% of a core");
-    Ok(vec![row.check(Check::at_most("", percent, 0.5))])
+    Ok(vec![row.check(Check::at_most("", percent, 0.5)), queries(bench)?])
+}
+
+fn queries(bench: &Bench<'_>) -> Result<Row> {
+    let log = bench.ground.folder.join("daemon-errors");
+    let daemon = bench.ground.daemon(&["--workers", "2", "-vvv"])?;
+    let count = || std::fs::read_to_string(&log).map(|text| text.matches(" transaction writes=").count());
+    std::thread::sleep(Duration::from_secs(1));
+    let (start, before) = (sample::now(), count()?);
+    ensure!(before > 0, "the daemon's log has no transaction: they cannot be counted");
+    std::thread::sleep(Duration::from_secs(bench.options.idle));
+    let rate = f64::from(u32::try_from(count()? - before)?) / start.elapsed().as_secs_f64();
+    drop(daemon);
+    let row = Row::new("idle", "transactions of the queue, all processes", Sample::of(&[rate]), "/s");
+    Ok(row.check(Check::at_most("", rate, 1.05)))
 }

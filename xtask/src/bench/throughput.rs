@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{
     Bench,
     ground::Ground,
+    hyperqueue,
     sample::{self, Sample, Subject, ms},
     shapes::Shape,
     table::{Check, Row},
@@ -44,14 +45,22 @@ pub(crate) fn w3(bench: &Bench<'_>) -> Result<Vec<Row>> {
 
 /// Cost of a task at 10 000 tasks against 100, both without the cost of an empty job.
 pub(crate) fn growth(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let sizes = [("1 task", 1), ("100 tasks", 100), ("1000 tasks", 1000), ("10000 tasks", 10_000)];
+    grown(bench, &[("1 task", 1), ("100 tasks", 100), ("1000 tasks", 1000), ("10000 tasks", 10_000)], 3)
+}
+
+/// At 100 000 tasks, once.
+pub(crate) fn growth_large(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    grown(bench, &[("1 task", 1), ("100 tasks", 100), ("100000 tasks", 100_000)], 1)
+}
+
+fn grown(bench: &Bench<'_>, sizes: &[(&'static str, usize)], most_runs: usize) -> Result<Vec<Row>> {
     let mut subjects: Vec<Subject<'_>> = Vec::new();
-    for (name, size) in sizes {
+    for &(name, size) in sizes {
         let file = format!("growth/{size}.json");
         bench.ground.write(&file, &Shape::independent(size).workflow())?;
         subjects.push((name, Box::new(move || Ok(ms(bench.ground.time(run(bench.ground, &file)?)?)))));
     }
-    let times = sample::in_turns(bench.options.runs.min(3), subjects)?;
+    let times = sample::in_turns(bench.options.runs.min(most_runs), subjects)?;
     let empty = times["1 task"].median;
     let cost = |name: &str, size: usize| times[name].scaled(|total| (total - empty) / count_f64(size - 1));
     let base = cost("100 tasks", 100).median;
@@ -90,6 +99,10 @@ fn job(bench: &Bench<'_>, workload: &str, shape: &Shape, parallel: usize, budget
         if Cmd::new(program).arg("--version").answers() {
             subjects.push((name, Box::new(whole)));
         }
+    }
+    if hyperqueue::is_there() {
+        let file = ground.folder.join(&file);
+        subjects.push((hyperqueue::NAME, Box::new(move || Ok(per_task(hyperqueue::run(ground, &file, parallel)?)))));
     }
     let samples = sample::in_turns(bench.options.runs, subjects)?;
     drop(daemon);
