@@ -17,7 +17,7 @@ pub(crate) fn is_there() -> bool {
 
 /// Milliseconds of one job, from its submit to the end of the last task.
 pub(crate) fn run(ground: &Ground, workflow: &Path, cores: usize) -> Result<f64> {
-    let script = ground.write("hyperqueue.py", include_str!("hyperqueue.py"))?;
+    let script = ground.write("hq_peer.py", include_str!("hq_peer.py"))?;
     let cmd = Cmd::new("python3").arg(script).arg(workflow).arg(cores.to_string());
     ground.read(cmd)?.trim().parse().context("HyperQueue's time is a number")
 }

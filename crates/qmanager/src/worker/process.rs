@@ -351,7 +351,8 @@ impl Worker {
     /// Says what is wrong, or that it is well again; once.
     pub(super) fn degraded(&mut self, why: Option<String>) {
         if self.degraded != why {
-            if let Some(why) = &why {
+            // A foreground run shows it itself.
+            if let Some(why) = why.as_ref().filter(|_| !self.setup.rows) {
                 tracing::warn!("{why}");
             }
             self.degraded.clone_from(&why);

@@ -122,6 +122,11 @@ impl<'t> Reader<'t, '_> {
         let mut wrong = Wrong::new(format!("unknown key {} in {what}", shown::key(key)));
         let nearest = self.report.budget.nearest(key, keys.iter().copied());
         let synonym = suggest::synonym(key, &mut self.report.budget);
+        // A slip in a key that is a level too high.
+        let below = match (nearest, keys == TASK_KEYS) {
+            (None, true) => self.report.budget.nearest(key, PARAMS_KEYS.iter().copied()),
+            _ => None,
+        };
         wrong = match (nearest, synonym) {
             _ if keys == TASK_KEYS && PARAMS_KEYS.contains(&key) => {
                 wrong.help(format!("`{key}` belongs under `params`"))
@@ -137,6 +142,7 @@ impl<'t> Reader<'t, '_> {
             (_, Some(known)) if keys == TASK_KEYS && PARAMS_KEYS.contains(&known) => {
                 wrong.help(format!("did you mean `{known}` under `params`?"))
             }
+            _ if let Some(below) = below => wrong.help(format!("did you mean `{below}` under `params`?")),
             _ => {
                 let also = if keys == TASK_KEYS { "; annotations begin with `x-`" } else { "" };
                 wrong.help(format!("known keys: {}{also}", keys.join(", ")))
