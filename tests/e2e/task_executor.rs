@@ -195,6 +195,23 @@ async fn f20_a_worker_dies_with_the_message_and_the_next_one_finds_the_report() 
     drop(dir);
 }
 
+/// The worker's connection is made when the task begins; at its end another worker may be in the place.
+#[tokio::test]
+async fn f20_a_message_goes_to_whoever_is_in_the_place_at_the_end() {
+    let mut worker = Worker::new();
+    let request = worker.request("touch up; while [ ! -e go ]; do sleep 0.01; done; exit 4");
+    let running = worker.start(&request).await;
+    until_there(worker.job_dir.files().join("up")).await;
+    let Worker { inbox, run_dir, dir, .. } = worker;
+    drop(inbox);
+    let lock = WorkerLock::acquire(&run_dir, &QueueName::default(), 0).expect("the lock");
+    let mut inbox = Inbox::bind(lock).expect("the Q socket");
+    fs::write(dir.path().join("job/files/go"), "").expect("written");
+    let report = within(inbox.recv()).await.expect("the Q socket");
+    assert_eq!((report.nonce, report.outcome.ending), (request.nonce, ended(4)));
+    assert_eq!(within(running.exited()).await, Exit::Code(exit::DELIVERED.into()));
+}
+
 /// A spare by hand: its standard input is ours.
 fn spare() -> (std::process::Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
@@ -443,7 +460,8 @@ async fn places_are_used_again_and_always_empty() {
         assert_eq!(read_report(&request.paths, request.nonce), Some(report));
         inodes.push(fs::metadata(&request.paths.report).expect("a report").ino());
         places.take_back(&request.paths).expect("taken back");
-        assert!(!request.paths.report.exists() && !request.paths.handle.exists());
+        assert!(!request.paths.handle.exists());
+        assert!(request.paths.blank.is_none_or(|blank| !blank.exists()), "the report before it was written over");
         fs::write(worker.job_dir.files().join("keep"), "").expect("written");
     }
     assert!(inodes.iter().all(|inode| *inode == inodes[0]), "one file for all: {inodes:?}");

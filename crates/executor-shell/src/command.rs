@@ -1,24 +1,23 @@
 //! From a [`TaskSpec`] to a running process.
 //!
-//! This process changes *itself* (folder, limits, privileges) and names the program by its absolute path: only so does
-//! std start it by `posix_spawn`, that is vfork, under static glibc. `run_as` is the exception: taken on ourselves it
-//! would take away our own files, so std sets it between fork and exec.
+//! This process changes *itself* (folder, limits, privileges) and names the program by its absolute path; `run_as` is the
+//! exception (see [`Start`]).
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use executor::{Birth, Outcome, TaskSpec, beneath};
 use rustix::{
     fs::{Access, access},
+    pipe::{PipeFlags, pipe_with},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{cgroup::Cgroup, clock::now, feed::Feed, mask, message, rlimits::Lent};
+use crate::{cgroup::Cgroup, clock::now, feed::Feed, message, rlimits::Lent, spawn::Start};
 
 /// How often a launch is tried while another process still writes the program (F09); the first pause is 1 ms, each
 /// next one twice as long.
@@ -52,9 +51,12 @@ pub(crate) fn launch(spec: &TaskSpec) -> Result<Launched, Outcome> {
         rustix::thread::set_no_new_privs(true)
             .map_err(|error| message::lost(format!("cannot set no_new_privs: {error}")))?;
     }
-    let mut command = command(&program, argv, spec, stdin);
+    let streams = || Ok((pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?));
+    let ((out, to_out), (err, to_err)) =
+        streams().map_err(|error: io::Error| message::lost(format!("cannot make a pipe: {error}")))?;
+    let start = Start { program: &program, argv, spec, stdin, out: to_out, err: to_err };
     let mut cgroup = if spec.cgroup { Cgroup::make(spec.resources.memory) } else { None };
-    let inside = cgroup.as_ref().map(|cgroup| cgroup.launch_in(|| spawn(&mut command, spec)));
+    let inside = cgroup.as_ref().map(|cgroup| cgroup.launch_in(|| spawn(&start)));
     let spawned = match inside {
         Some(Ok(spawned)) => spawned,
         // No cgroup, or we may not go in there: the task runs without.
@@ -62,14 +64,14 @@ pub(crate) fn launch(spec: &TaskSpec) -> Result<Launched, Outcome> {
             if let Some(unused) = cgroup.take() {
                 unused.remove();
             }
-            spawn(&mut command, spec)
+            spawn(&start)
         }
     };
-    let launched = spawned.and_then(|child| took(child, feed));
     // The pipes' other ends are the child's alone from here on.
-    drop(command);
-    match launched {
-        Ok(launched) => Ok(Launched { cgroup, ..launched }),
+    drop(start);
+    let watched = spawned.and_then(|(pid, start_time)| Ok((pid, start_time, watch(pid)?)));
+    match watched {
+        Ok((pid, start_time, pidfd)) => Ok(Launched { pid, start_time, pidfd, out, err, feed, cgroup, since: now() }),
         Err(error) => {
             if let Some(cgroup) = &cgroup {
                 cgroup.remove();
@@ -117,33 +119,14 @@ pub(crate) fn search_path(spec: &TaskSpec) -> &str {
     spec.env.iter().rev().find(|(name, _)| name == "PATH").map_or("/usr/local/bin:/usr/bin:/bin", |(_, value)| value)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the module that starts tasks")]
-fn command(program: &Path, argv: &[String], spec: &TaskSpec, stdin: Stdio) -> Command {
-    let mut command = Command::new(program);
-    command.arg0(&argv[0]).args(&argv[1..]).env_clear();
-    command.envs(spec.env.iter().map(|(name, value)| (name, value)));
-    if let Some((name, value)) = spec.marker.split_once('=') {
-        command.env(name, value);
-    }
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    if let Some((uid, gid)) = spec.run_as {
-        // std also drops the supplementary groups then.
-        command.uid(uid).gid(gid);
-    }
-    command
-}
-
-/// A child of std's, and when it began if that is known.
-type Spawned = (std::process::Child, Option<u64>);
-
-/// Starts the command with the task's limits and an empty signal mask.
-fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<Spawned> {
-    let lent = crate::rlimits::lend(&spec.rlimits).map_err(io::Error::other)?;
+/// Starts the task with its limits, and says when it began if that is known.
+fn spawn(start: &Start<'_>) -> io::Result<(i32, Option<u64>)> {
+    let lent = crate::rlimits::lend(&start.spec.rlimits).map_err(io::Error::other)?;
     let mut pause = Duration::from_millis(1);
     let mut tries = 0;
     let spawned = loop {
         let birth = Birth::awaited();
-        match mask::lifted(|| command.spawn()).map(|child| (child, birth.start_time())) {
+        match start.spawn().map(|pid| (pid, birth.start_time())) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 // Nothing tells when a writer closes its file.
@@ -153,27 +136,17 @@ fn spawn(command: &mut Command, spec: &TaskSpec) -> io::Result<Spawned> {
             other => break other,
         }
     };
-    let pid = spawned.as_ref().ok().and_then(|(child, _)| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
-    Lent::take_back(lent, pid);
+    Lent::take_back(lent, spawned.as_ref().ok().and_then(|(pid, _)| Pid::from_raw(*pid)));
     spawned
 }
 
-/// Takes a child out of std's hands.
-fn took((mut child, start_time): Spawned, feed: Option<Feed>) -> io::Result<Launched> {
-    let since = now();
-    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err(io::Error::other("BUG: both streams are piped"));
-    };
-    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-    let number = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-    let pidfd = match pidfd_open(number, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(error) => {
-            // Without it the end would be missed: rather no task than one that is not watched.
-            child.kill().ok();
-            child.wait().ok();
-            return Err(error.into());
-        }
-    };
-    Ok(Launched { pid, start_time, pidfd, out: out.into(), err: err.into(), feed, cgroup: None, since })
+/// Takes hold of a child.
+fn watch(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+    pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
+        // Without it the end would be missed: rather no task than one that is not watched.
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).ok();
+        error.into()
+    })
 }

@@ -4,12 +4,11 @@ use std::{
     fs::File,
     io::{self, Write},
     os::fd::OwnedFd,
-    process::Stdio,
 };
 
 use executor::{Stdin, TaskSpec, beneath};
 use rustix::{
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl},
     pipe::{PipeFlags, pipe_with},
 };
 
@@ -23,27 +22,29 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// What the task gets as standard input, and what remains to be fed once it runs.
-    pub(crate) fn open(spec: &TaskSpec) -> Result<(Stdio, Option<Self>), String> {
+    pub(crate) fn open(spec: &TaskSpec) -> Result<(OwnedFd, Option<Self>), String> {
         match &spec.stdin {
-            Stdin::Null => Ok((Stdio::null(), None)),
+            Stdin::Null => {
+                nothing().map(|null| (null, None)).map_err(|error| format!("cannot open /dev/null: {error}"))
+            }
             Stdin::File(path) => beneath::open_file(&spec.job_files, path)
                 .and_then(|file| match file.metadata() {
                     Ok(metadata) if metadata.is_dir() => Err("is a folder".into()),
                     _ => Ok(file),
                 })
-                .map(|file| (Stdio::from(file), None))
+                .map(|file| (OwnedFd::from(file), None))
                 .map_err(|why| format!("`stdin: {{file: {path:?}}}`: {why}")),
             Stdin::Text(text) => Self::pipe(text).map_err(|error| format!("cannot make a pipe: {error}")),
         }
     }
 
-    fn pipe(text: &str) -> io::Result<(Stdio, Option<Self>)> {
+    fn pipe(text: &str) -> io::Result<(OwnedFd, Option<Self>)> {
         let (reader, writer): (OwnedFd, OwnedFd) = pipe_with(PipeFlags::CLOEXEC)?;
         fcntl_setfl(&writer, fcntl_getfl(&writer)? | OFlags::NONBLOCK)?;
         let mut feed = Self { text: text.as_bytes().to_vec(), written: 0, pipe: File::from(writer) };
         // Most texts fit into the pipe at once: then there is nothing left to do while the task runs.
         let open = feed.push();
-        Ok((Stdio::from(reader), open.then_some(feed)))
+        Ok((reader, open.then_some(feed)))
     }
 
     /// Writes what the pipe takes; whether more is to come.
@@ -59,6 +60,10 @@ impl Feed {
         }
         false
     }
+}
+
+fn nothing() -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Reads what a pipe holds, at most the buffer's capacity, into `buffer`. `Ok(0)` = its end.

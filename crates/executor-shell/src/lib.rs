@@ -26,5 +26,6 @@ mod prepare;
 mod process;
 mod rlimits;
 mod shell;
+mod spawn;
 
 pub use shell::ShellExecutor;

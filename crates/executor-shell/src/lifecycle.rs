@@ -97,8 +97,8 @@ pub(crate) fn run(launched: Launched, prepared: &Prepared, spec: &TaskSpec, mut 
         out: Some(launched.out),
         err: Some(launched.err),
         feed: launched.feed,
-        // Reserved, not touched: a task that writes nothing costs no page.
-        buffer: Vec::with_capacity(CHUNK),
+        // Made with the first byte: a task that writes nothing costs no page.
+        buffer: Vec::new(),
         deadline: spec.timeout.and_then(|timeout| launched.since.checked_add(timeout)),
         ladder: Ladder::default(),
         why: None,
@@ -129,8 +129,10 @@ impl Run<'_> {
 
     fn poll(&self, io: &Io<'_>) -> Ready {
         let input = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
-        let mut fds = Vec::with_capacity(6);
-        fds.push(input(io.control.fd()));
+        let mut fds = Vec::with_capacity(7);
+        let (control, more) = io.control.fds();
+        fds.push(input(control));
+        fds.extend(more.map(input));
         fds.push(input(self.prepared.children.as_fd()));
         fds.extend(self.pidfd.as_ref().map(|fd| input(fd.as_fd())));
         fds.extend(self.out.as_ref().map(|fd| input(fd.as_fd())));
@@ -141,7 +143,7 @@ impl Run<'_> {
         let mut found = fds.iter().map(PollFd::revents);
         let mut next = |open: bool| if open { found.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() };
         Ready {
-            control: !next(true).is_empty(),
+            control: !next(true).is_empty() | !next(more.is_some()).is_empty(),
             children: !next(true).is_empty(),
             leader: !next(self.pidfd.is_some()).is_empty(),
             out: next(self.out.is_some()),
@@ -336,6 +338,7 @@ impl Prey for Tree {
 fn read_ready(stream: &mut Option<OwnedFd>, ready: PollFlags, buffer: &mut Vec<u8>, sink: &mut dyn Sink) -> bool {
     let Some(fd) = stream.as_ref() else { return false };
     if ready.contains(PollFlags::IN) {
+        buffer.reserve_exact(CHUNK.saturating_sub(buffer.len()));
         match read_chunk(fd, buffer) {
             Ok(0) | Err(_) => *stream = None,
             Ok(_) => {

@@ -1,4 +1,4 @@
-//! The signal mask around a launch. A child inherits it (std changes that no more), and a task that cannot be ended by
+//! The signal mask around a launch by std (`run_as`). A child inherits it (std changes that no more), and a task that cannot be ended by
 //! SIGTERM, or hears of no child, is not what its author tried out (F16).
 //!
 //! This process blocks signals in order to read them from descriptors. While the mask is lifted, handlers take what

@@ -19,6 +19,11 @@ pub trait Control: Send + Sync {
     /// A descriptor that is readable when `take` would answer something new.
     fn fd(&self) -> BorrowedFd<'_>;
 
+    /// The same as one or two descriptors, where that is cheaper and they are polled only once.
+    fn fds(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        (self.fd(), None)
+    }
+
     /// The most urgent request so far, if there is one. Clears the descriptor's readiness.
     fn take(&self) -> Option<Shutdown>;
 }

@@ -1,7 +1,7 @@
 //! What a manager and its workers say to each other: JSON lines over the socket pair that is a worker's standard
 //! input. Its end (EOF) tells either side that the other is gone.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use job_queue::{CancelHow, Owner, TaskRow};
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,14 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
 };
 use workflow_model::{Epoch, JobId, JobStatus};
 
 use crate::manager::{Pool, Times};
+
+/// How long a line waits that nothing depends on: each wakes the other side.
+const LATE: Duration = Duration::from_millis(25);
 
 /// Manager -> worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -112,6 +116,8 @@ pub(crate) struct Mouth(mpsc::UnboundedSender<Outgoing>);
 #[derive(Debug)]
 enum Outgoing {
     Line(String),
+    /// One that can wait for others.
+    Late(String),
     Flush(oneshot::Sender<()>),
 }
 
@@ -121,14 +127,36 @@ pub(crate) fn open(stream: UnixStream) -> (Ear, Mouth) {
     // Unbounded: a line is small, and at most one batch per loop turn of the worker is under way.
     let (sender, mut lines) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        while let Some(outgoing) = lines.recv().await {
-            match outgoing {
-                Outgoing::Line(line) => {
-                    if write.write_all(line.as_bytes()).await.is_err() {
-                        break;
-                    }
+        // Lines that wait, and until when.
+        let mut held: Option<(String, Instant)> = None;
+        loop {
+            let outgoing = match &held {
+                None => lines.recv().await,
+                Some((_, due)) => {
+                    timeout_at(*due, lines.recv()).await.unwrap_or_else(|_| Some(Outgoing::Line(String::new())))
                 }
-                Outgoing::Flush(done) => drop(done.send(())),
+            };
+            let (line, done) = match outgoing {
+                None => break,
+                Some(Outgoing::Late(line)) => {
+                    let (waiting, _) = held.get_or_insert_with(|| (String::new(), Instant::now() + LATE));
+                    waiting.push_str(&line);
+                    continue;
+                }
+                Some(Outgoing::Line(line)) => (line, None),
+                Some(Outgoing::Flush(done)) => (String::new(), Some(done)),
+            };
+            // In the order they were said.
+            let all = match held.take() {
+                Some((waiting, _)) => waiting + &line,
+                None => line,
+            };
+            if write.write_all(all.as_bytes()).await.is_err() {
+                break;
+            }
+            if let Some(done) = done {
+                // Whoever waits may have given up.
+                done.send(()).ok();
             }
         }
     });
@@ -149,9 +177,13 @@ impl Ear {
 
 impl Mouth {
     pub(crate) fn say<T: Serialize>(&self, message: &T) {
-        let mut line = serde_json::to_string(message).expect("BUG: a message that is not JSON");
-        line.push('\n');
-        drop(self.0.send(Outgoing::Line(line)));
+        drop(self.0.send(Outgoing::Line(line(message))));
+    }
+
+    /// Something for eyes alone: it may be said some hundredths of a second later, with what comes until then. Nothing
+    /// that is said after it comes before it.
+    pub(crate) fn say_late<T: Serialize>(&self, message: &T) {
+        drop(self.0.send(Outgoing::Late(line(message))));
     }
 
     /// Waits until everything said so far is written, or the other side is gone.
@@ -160,4 +192,10 @@ impl Mouth {
         drop(self.0.send(Outgoing::Flush(done)));
         drop(written.await);
     }
+}
+
+fn line<T: Serialize>(message: &T) -> String {
+    let mut line = serde_json::to_string(message).expect("BUG: a message that is not JSON");
+    line.push('\n');
+    line
 }

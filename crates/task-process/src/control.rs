@@ -1,13 +1,13 @@
 //! What can stop a running task from outside: SIGTERM and SIGINT (first: with grace, second: now), and a lease that
 //! nobody renews.
 //!
-//! One descriptor for both: an epoll of a signalfd and a timerfd on CLOCK_BOOTTIME.
+//! A signalfd and a timerfd on CLOCK_BOOTTIME; an epoll of both for those who want one descriptor.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -31,8 +31,9 @@ const MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Requests {
     signals: SignalFd,
-    /// With a lease: the epoll of both, the timer.
-    lease: Option<(OwnedFd, OwnedFd)>,
+    /// With a lease.
+    timer: Option<OwnedFd>,
+    both: OnceLock<Option<OwnedFd>>,
     state: Mutex<State>,
 }
 
@@ -74,19 +75,16 @@ impl Requests {
         let Some((path, epoch, deadline, grace)) = lease else {
             return Ok(Self {
                 signals,
-                lease: None,
+                timer: None,
+                both: OnceLock::new(),
                 state: Mutex::new(State { requested: None, signal: None, watch: None }),
             });
         };
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        let both = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (n, fd) in [signals.as_fd(), timer.as_fd()].into_iter().enumerate() {
-            epoll::add(&both, fd, epoll::EventData::new_u64(n as u64), epoll::EventFlags::IN)?;
-        }
         let watch = LeaseWatch::new(path, epoch, deadline, grace, boottime_now());
         arm(&timer, watch.next())?;
         let state = Mutex::new(State { requested: None, signal: None, watch: Some(watch) });
-        Ok(Self { signals, lease: Some((both, timer)), state })
+        Ok(Self { signals, timer: Some(timer), both: OnceLock::new(), state })
     }
 
     /// Whether the task was stopped because nobody renewed the lease.
@@ -99,6 +97,14 @@ impl Requests {
         self.state().signal
     }
 
+    fn both(&self, timer: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+        let both = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (n, fd) in [self.signals.as_fd(), timer.as_fd()].into_iter().enumerate() {
+            epoll::add(&both, fd, epoll::EventData::new_u64(n as u64), epoll::EventFlags::IN)?;
+        }
+        Ok(both)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +112,13 @@ impl Requests {
 
 impl Control for Requests {
     fn fd(&self) -> BorrowedFd<'_> {
-        self.lease.as_ref().map_or_else(|| self.signals.as_fd(), |(both, _)| both.as_fd())
+        let Some(timer) = &self.timer else { return self.signals.as_fd() };
+        // Without memory for an epoll only signals are heard; the worker stops a task whose lease is lost, too.
+        self.both.get_or_init(|| self.both(timer).ok()).as_ref().map_or_else(|| self.signals.as_fd(), AsFd::as_fd)
+    }
+
+    fn fds(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        (self.signals.as_fd(), self.timer.as_ref().map(AsFd::as_fd))
     }
 
     fn take(&self) -> Option<Shutdown> {
@@ -116,12 +128,15 @@ impl Control for Requests {
             state.signal.get_or_insert(info.ssi_signo);
             state.requested = Some(if state.requested.is_some() { Shutdown::Twice } else { Shutdown::Once });
         }
-        if let (Some((_, timer)), Some(watch)) = (&self.lease, &mut state.watch) {
-            // Only says that it fired; what it means is decided by the clock.
-            rustix::io::read(timer, &mut [0; 8][..]).ok();
-            let wish = watch.look(boottime_now(), Lease::read);
-            arm(timer, watch.next()).ok();
-            state.requested = state.requested.max(wish);
+        if let (Some(timer), Some(watch)) = (&self.timer, &mut state.watch) {
+            let now = boottime_now();
+            if watch.next().is_none_or(|due| now >= due) {
+                // Only says that it fired; what it means is decided by the clock.
+                rustix::io::read(timer, &mut [0; 8][..]).ok();
+                let wish = watch.look(now, Lease::read);
+                arm(timer, watch.next()).ok();
+                state.requested = state.requested.max(wish);
+            }
         }
         state.requested
     }

@@ -15,6 +15,9 @@ use crate::Error;
 
 const OURS: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// The most blanks at a file's end.
+const FILL: usize = 4096;
+
 /// Writes a file so that readers see the old one, the new one, or none: never half of it (F46).
 pub(crate) fn replace(path: &Path, body: &[u8]) -> Result<(), Error> {
     let tmp = beside(path);
@@ -71,10 +74,22 @@ impl Record {
     }
 }
 
+/// What is longer in the file is filled with blanks, which mean nothing in JSON: a truncation costs several times a write.
 fn overwrite(fd: &OwnedFd, body: &[u8]) -> io::Result<()> {
-    write_at_start(fd, body)?;
-    rustix::fs::ftruncate(fd, body.len() as u64)?;
-    Ok(())
+    let old = usize::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
+    match old.checked_sub(body.len()) {
+        None | Some(0) => write_at_start(fd, body),
+        Some(more) if more <= FILL => {
+            let mut filled = Vec::with_capacity(old);
+            filled.extend_from_slice(body);
+            filled.resize(old, b' ');
+            write_at_start(fd, &filled)
+        }
+        Some(_) => {
+            write_at_start(fd, body)?;
+            Ok(rustix::fs::ftruncate(fd, body.len() as u64)?)
+        }
+    }
 }
 
 /// Reads a whole file of at most `limit` bytes.

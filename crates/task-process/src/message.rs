@@ -60,10 +60,12 @@ pub struct Paths {
     pub lease: PathBuf,
     /// The attempt's own TMPDIR: made before the launch, removed after the end.
     pub tmp: PathBuf,
-    /// `tmp` and the file `<tmp>.blank` go from attempt to attempt ([`crate::Places`]): `tmp` is left empty instead of
-    /// removed, and the handle is written into the old file, which then becomes the report.
+    /// `tmp` goes from attempt to attempt ([`crate::Places`]): it is left empty instead of removed.
     #[serde(default)]
     pub recycle: bool,
+    /// A file that is not needed any more: the handle is written into it, and it then becomes the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank: Option<PathBuf>,
 }
 
 /// Task executor -> worker: as a file (the record) and as a ZeroMQ message (what makes it fast).

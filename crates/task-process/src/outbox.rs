@@ -44,11 +44,31 @@ const PEER_LIMIT: usize = 4096;
 pub fn send_message(socket: &Path, body: &[u8], within: Duration) -> io::Result<()> {
     let mut peer = Peer::connect(socket, within)?;
     peer.write(&GREETING)?;
-    peer.read_greeting()?;
-    peer.write(&ready_and(body))?;
-    peer.read_ready()
+    peer.converse(body)
 }
 
+/// A connection made while the task runs: at its end the peer's greeting and READY are there already, and nothing is
+/// waited for.
+#[derive(Debug)]
+pub(crate) struct Call(Peer);
+
+impl Call {
+    /// Connects and greets, without waiting.
+    pub(crate) fn begin(socket: &Path) -> io::Result<Self> {
+        let mut peer = Peer::connect(socket, Duration::ZERO)?;
+        peer.write(&GREETING)?;
+        Ok(Self(peer))
+    }
+
+    /// As [`send_message`]. The peer may have gone, or given up the connection, since it was made.
+    #[expect(clippy::disallowed_methods, reason = "the bound on a conversation with a process that may be stuck")]
+    pub(crate) fn finish(mut self, body: &[u8], within: Duration) -> io::Result<()> {
+        self.0.deadline = Instant::now() + within;
+        self.0.converse(body)
+    }
+}
+
+#[derive(Debug)]
 struct Peer {
     stream: OwnedFd,
     deadline: Instant,
@@ -60,12 +80,16 @@ struct Peer {
 }
 
 impl Peer {
+    /// `within` nothing: without waiting.
     #[expect(clippy::disallowed_methods, reason = "the bound on a conversation with a process that may be stuck")]
     fn connect(path: &Path, within: Duration) -> io::Result<Self> {
         let deadline = Instant::now() + within;
-        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // The only call below that can block without `poll`: connecting while the peer's backlog is full.
-        set_socket_timeout(&stream, Timeout::Send, Some(within))?;
+        let flags = if within.is_zero() { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | flags, None)?;
+        if !within.is_zero() {
+            // The only call below that can block without `poll`: connecting while the peer's backlog is full.
+            set_socket_timeout(&stream, Timeout::Send, Some(within))?;
+        }
         let address = SocketAddrUnix::new(path)?;
         while let Err(e) = connect(&stream, &address) {
             if e != Errno::INTR {
@@ -73,6 +97,13 @@ impl Peer {
             }
         }
         Ok(Self { stream, deadline, buffer: [0; 256], begin: 0, end: 0, total: 0 })
+    }
+
+    /// After our greeting: the message.
+    fn converse(&mut self, body: &[u8]) -> io::Result<()> {
+        self.read_greeting()?;
+        self.write(&ready_and(body))?;
+        self.read_ready()
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {

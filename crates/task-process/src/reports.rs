@@ -95,6 +95,7 @@ impl JobDir {
             lease,
             tmp: reports.join(format!("{task}.{attempt}.tmp")),
             recycle: false,
+            blank: None,
         }
     }
 
@@ -150,7 +151,7 @@ impl Leftover {
         file::rename(self.reports.as_deref()?, reports).ok()?;
         self.reports = None;
         let mut places = self.places.take()?;
-        places.folder = reports.to_path_buf();
+        places.move_to(reports);
         Some(places)
     }
 }
@@ -170,7 +171,8 @@ impl Drop for Leftover {
 pub struct Places {
     folder: PathBuf,
     prefix: String,
-    free: Vec<u32>,
+    /// Numbers, and the last report of each.
+    free: Vec<(u32, PathBuf)>,
     next: u32,
 }
 
@@ -187,27 +189,38 @@ impl Places {
 
     /// Gives an attempt that is about to start a place.
     pub fn lend(&mut self, paths: &mut Paths) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        });
+        let (place, blank) = match self.free.pop() {
+            Some((place, report)) => (place, Some(report)),
+            None => (self.next, None),
+        };
+        self.next += u32::from(blank.is_none());
         paths.tmp = self.folder.join(format!("{}{place}", self.prefix));
         paths.recycle = true;
+        paths.blank = blank;
     }
 
-    /// Instead of [`remove`], after the end of an attempt that reported is committed.
+    /// Instead of [`remove`], after the end of an attempt that reported is committed. Its report has done its work: the
+    /// next attempt in this place writes over it, or it goes with the job.
     ///
     /// # Errors
     /// As for [`remove`].
     pub fn take_back(&mut self, paths: &Paths) -> Result<(), Error> {
         let Some(place) = self.place(paths) else { return remove(paths) };
-        if file::rename(&paths.report, &blank(&paths.tmp)).is_err() {
-            // Its task was never launched, or the disk was full.
-            file::remove(&paths.report)?;
-        }
-        file::remove(&paths.handle)?;
-        self.free.push(place);
+        self.free.push((place, paths.report.clone()));
         Ok(())
+    }
+
+    /// The old reports get names that no report of another job has.
+    fn move_to(&mut self, folder: &Path) {
+        for (place, old) in &mut self.free {
+            let blank = folder.join(format!("{}{place}.blank", self.prefix));
+            if let Some(name) = old.file_name() {
+                // Otherwise there is none: its task was not launched, or the disk was full.
+                file::rename(&folder.join(name), &blank).ok();
+            }
+            *old = blank;
+        }
+        self.folder = folder.to_path_buf();
     }
 
     fn all_came_back(&self) -> bool {
@@ -241,13 +254,6 @@ pub fn remove(paths: &Paths) -> Result<(), Error> {
     let report = file::remove(&paths.report);
     let handle = file::remove(&paths.handle);
     report.and(handle).and(remove_tmp(&paths.tmp))
-}
-
-/// The old file beside a recycled TMPDIR.
-pub(crate) fn blank(tmp: &Path) -> PathBuf {
-    let mut blank = tmp.as_os_str().to_owned();
-    blank.push(".blank");
-    blank.into()
 }
 
 /// Whether a folder is there, empty, and with the rights that it was made with: good for another attempt.

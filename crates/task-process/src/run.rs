@@ -29,7 +29,8 @@ use crate::{
     exit,
     file::{self, Record},
     message::{OutputInfo, Paths, TaskReport, TaskRequest, VERSION},
-    outbox, reports,
+    outbox::{self, Call},
+    reports,
     template::{self, Served},
 };
 
@@ -177,7 +178,7 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
     };
     // A worker that does not renew its lease is not there to listen; its successor reads the file.
     let reply = request.reply.as_deref().filter(|_| !control.is_ok_and(|control| control.is_lease_lost()));
-    let code = deliver(&report, &request.paths.report, launch.record, reply);
+    let code = deliver(&report, &request.paths.report, launch.record, reply.map(|reply| (reply, launch.call)));
     if code != exit::NOWHERE
         && let Some((executor, handle)) = launch.handle.as_ref()
     {
@@ -194,6 +195,7 @@ struct Launch<'a> {
     /// Whose it is, where something of it is left to be tidied.
     handle: Option<(&'a dyn Executor, Handle)>,
     record: Option<Record>,
+    call: Option<Call>,
     out: OutputInfo,
     err: OutputInfo,
 }
@@ -215,6 +217,7 @@ fn execute<'a>(
     let begun = if request.attach { attach(*executor, request) } else { start(*executor, request, control, launch) };
     match begun {
         Ok(handle) => {
+            launch.call = request.reply.as_deref().and_then(|reply| Call::begin(reply).ok());
             let outcome = wait(*executor, request, &handle, control, launch);
             // A process leaves nothing that would have to wait for the report.
             launch.handle = (request.executor != ExecutorKind::Shell).then_some((*executor, handle));
@@ -305,16 +308,23 @@ pub(crate) fn make_tmp(request: &mut TaskRequest) -> io::Result<()> {
 /// A full disk costs no task its run: then the marker in the environment finds its processes.
 fn store_handle(handle: &Handle, paths: &Paths) -> Option<Record> {
     let body = serde_json::to_vec(handle).expect("BUG: a handle has only numbers and texts");
-    let blank = paths.recycle.then(|| reports::blank(&paths.tmp));
-    Record::begin(blank.as_deref(), &paths.handle, &body).ok()
+    Record::begin(paths.blank.as_deref(), &paths.handle, &body).ok()
 }
 
 /// The file is the record, the message is what makes it fast; either alone is enough.
-fn deliver(report: &TaskReport, path: &Path, record: Option<Record>, reply: Option<&Path>) -> u8 {
+fn deliver(report: &TaskReport, path: &Path, record: Option<Record>, reply: Option<(&Path, Option<Call>)>) -> u8 {
     let body = codec::encode_report(report);
     let became = record.is_some_and(|record| record.become_report(path, &body).is_ok());
     let stored = became || file::replace(path, &body).is_ok();
-    let delivered = reply.map(|reply| outbox::send_message(reply, &body, outbox::LINGER).is_ok());
+    let delivered = reply.map(|(reply, call)| {
+        let called = call.map(|call| call.finish(&body, outbox::LINGER));
+        match called {
+            Some(Ok(())) => true,
+            Some(Err(e)) if e.kind() == io::ErrorKind::TimedOut => false,
+            // Its peer is gone: perhaps there is another.
+            _ => outbox::send_message(reply, &body, outbox::LINGER).is_ok(),
+        }
+    });
     match (stored, delivered) {
         (true, Some(true) | None) => exit::DELIVERED,
         (true, Some(false)) => exit::ON_DISK,

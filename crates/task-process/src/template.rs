@@ -33,6 +33,9 @@ use crate::identity;
 /// A fork takes a tenth of a millisecond; a template that does not answer for so long is stopped or stuck.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
+/// How long an ended task executor may wait for the next order.
+const BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
 pub(crate) const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Names for `ps`: the command line is the same, since it is inherited.
@@ -167,18 +170,26 @@ pub(crate) fn serve() -> io::Result<Served> {
     if let Ok(this) = identity::current() {
         Birth::trust_clock(this.start_time);
     }
+    // Fails where that is done already. Nobody at the terminal means it.
+    rustix::process::setsid().ok();
     rustix::thread::set_name(TEMPLATE).ok();
+    // While orders come one after another, whoever has ended is waited for with the next: a wake-up less for each task.
+    let mut busy = false;
     loop {
         let stdin = rustix::stdio::stdin();
         let mut fds = [PollFd::from_borrowed_fd(stdin, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
+        let watched = if busy { &mut fds[..1] } else { &mut fds[..] };
         // An interrupted poll means "nothing"; a failed one (no memory) is tried again.
-        poll(&mut fds, None).ok();
+        poll(watched, busy.then_some(&BUSY)).ok();
         let [orders, ended] = fds.map(|fd| !fd.revents().is_empty());
         if ended {
             // In this order: who ends in between is told of again.
             children.read_signal().ok();
+        }
+        if ended || busy {
             reap();
         }
+        busy = orders;
         if !orders {
             continue;
         }
@@ -208,6 +219,7 @@ fn begin(socket: OwnedFd) -> io::Result<bool> {
         Ok(Fork::Parent(_)) | Err(_) => return Ok(false),
     }
     let start_time = birth.start_time();
+    rustix::thread::set_name(EXECUTOR).ok();
     // This closes our copy of the template's own socket.
     rustix::stdio::dup2_stdin(&socket)?;
     drop(socket);
@@ -221,7 +233,6 @@ fn begin(socket: OwnedFd) -> io::Result<bool> {
     hello[4..].copy_from_slice(&start_time.to_le_bytes());
     let pidfd = rustix::process::pidfd_open(this, PidfdFlags::empty())?;
     send_with(rustix::stdio::stdin(), &hello, pidfd.as_fd(), SendFlags::empty())?;
-    rustix::thread::set_name(EXECUTOR).ok();
     Ok(true)
 }
 

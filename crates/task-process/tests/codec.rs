@@ -50,6 +50,7 @@ fn request() -> TaskRequest {
             lease: "/run/leases/x".into(),
             tmp: "/srv/job/tmp/place-3-0".into(),
             recycle: true,
+            blank: None,
         },
         reply: Some(PathBuf::from("/run/default00.ipc")),
         deadline: Some(123_456_789),

@@ -385,7 +385,7 @@ impl Worker {
             self.mouth.say(&Word::Progressed);
         }
         if self.setup.rows && !rows.is_empty() {
-            self.mouth.say(&Word::Rows(rows));
+            self.mouth.say_late(&Word::Rows(rows));
         }
     }
 
