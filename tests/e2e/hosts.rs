@@ -183,7 +183,7 @@ fn f04_a_host_that_is_gone() {
     let begins = testimony.begins();
     assert_eq!((begins["first"], begins["long"], begins["last"]), (1, 2, 1));
     testimony.assert_attempts_distinct();
-    let tasks = other.job(&job)["tasks"].clone();
+    let tasks = other.job(&job)["task_list"].clone();
     assert_eq!(tasks[1]["attempt"], 2, "{tasks}");
     stop(&other, &mut second);
 }
@@ -217,7 +217,7 @@ fn f14_f41_a_host_cut_off_from_the_database() {
     assert_eq!(status_of(&cut, again.lines().next().expect("an id")), "succeeded");
     let late = format!("SELECT count(*) FROM audit WHERE id = '{job}' AND epoch < newest");
     assert_eq!(cluster.database.sql(&late), ["0"]);
-    assert_eq!(cut.job(&job)["tasks"][1]["attempt"], 2);
+    assert_eq!(cut.job(&job)["task_list"][1]["attempt"], 2);
     stop(&cut, &mut first);
 }
 
@@ -291,7 +291,7 @@ fn i18_without_notifications_and_a_cancel_from_elsewhere() {
     let submitted = now();
     // Without `wake`.
     runtime.block_on(queue.submit(vec![new])).expect("submitted");
-    until("it runs", || host.job(&job)["tasks"][0]["status"] == "running");
+    until("it runs", || host.job(&job)["task_list"][0]["status"] == "running");
     let took = submitted.elapsed();
     assert!(took < FLOOR + Duration::from_millis(1500), "started after {took:?}");
     let cancelled = now();

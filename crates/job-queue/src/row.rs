@@ -262,8 +262,8 @@ pub struct Claim {
     /// are in one is given only to workers that name it. `None`: the name says it.
     pub place: Option<String>,
     /// Owners known dead since the caller holds their slots' locks (its own slot among them): their jobs of this queue
-    /// come first. Of owners on the caller's host the list is believed, and nothing else takes a job from them, not even
-    /// an expired lease. Jobs of owners on another host are taken only if their lease has expired besides.
+    /// come first. Of owners under the caller's run-dir the list is believed, and nothing else takes a job from them, not
+    /// even an expired lease. Jobs of other owners (another host's) are taken only if their lease has expired besides.
     pub dead: Vec<Owner>,
     /// The lease's length.
     pub ttl: Duration,
@@ -371,7 +371,8 @@ pub struct Poll {
     /// Who has jobs of these queues under way. An owner here that is no worker of the caller's, and whose slot's lock
     /// the caller can take, is dead: its jobs are to be claimed ([`Claim::dead`]).
     pub owners: Vec<Owner>,
-    /// Those of other hosts whose leases have expired: their jobs may be claimed ([`Claim::dead`]).
+    /// Those whose leases have expired. Jobs of such that are not under the caller's run-dir may be claimed
+    /// ([`Claim::dead`]). SQLite names none.
     pub expired: Vec<Owner>,
 }
 

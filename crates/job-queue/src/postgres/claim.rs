@@ -1,7 +1,7 @@
 //! A worker takes a job: one statement, however many jobs wait and however many workers ask (`SKIP LOCKED`).
 //!
-//! A job under way is taken from an owner on this host only if the caller says that it is dead (it holds the slot's
-//! lock); from an owner on another host only if, besides, its lease has expired by this server's clock.
+//! A job under way is taken from an owner under the caller's run-dir only if the caller says that it is dead (it holds the
+//! slot's lock); from any other owner only if, besides, its lease has expired by this server's clock.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -134,11 +134,11 @@ pub(super) static FRESH: LazyLock<String> = LazyLock::new(|| {
 static OVER: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH {TAKE}, \
-         picked AS (SELECT j.seq, j.id, j.epoch, j.owner_host = $5 AS here FROM qmanager.job j \
+         picked AS (SELECT j.seq, j.id, j.epoch, (j.owner_host, j.owner_run_dir) = ($5, $6) AS here FROM qmanager.job j \
            JOIN unnest($10::text[], $11::text[], $12::text[]) AS o (host, run_dir, slot) \
              ON j.owner_slot = o.slot AND j.owner_run_dir = o.run_dir AND j.owner_host = o.host \
            JOIN qmanager.lease l ON l.job = j.id CROSS JOIN m \
-           WHERE j.queue = $1 AND j.store IN ('', $4) AND (j.owner_host = $5 OR l.until < m.now) \
+           WHERE j.queue = $1 AND j.store IN ('', $4) AND ((j.owner_host, j.owner_run_dir) = ($5, $6) OR l.until < m.now) \
              AND EXISTS (SELECT FROM q WHERE executor = $2 AND store = $3) \
            ORDER BY j.seq LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED), \
          leased AS (UPDATE qmanager.lease l SET epoch = l.epoch + 1, until = m.now + $8, token = $9 FROM picked, m \

@@ -48,7 +48,7 @@ pub(super) async fn poll(session: &Session, queues: &[QueueName], host: &str) ->
         if !asked.contains(&get::<&str>(&row, 6)?) {
             continue;
         }
-        if get(&row, 7)? && owner.host != host && poll.expired.last() != Some(&owner) {
+        if get(&row, 7)? && poll.expired.last() != Some(&owner) {
             poll.expired.push(owner.clone());
         }
         if poll.owners.last() != Some(&owner) {
