@@ -27,6 +27,9 @@ pub struct OpenOptions {
     /// Whether the last process to close the database writes its WAL back, at the cost of two syncs of the disk. A process
     /// that lives for one call leaves that to those that stay.
     pub checkpoint_on_close: bool,
+    /// Whether calls run on the caller's thread, though the disk may hold it up for a sync: a process that has nothing else
+    /// to do meanwhile is spared a thread, or the way to it. Where a lock stands in the way, they wait on another thread.
+    pub on_caller: bool,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +42,7 @@ impl Default for OpenOptions {
             password_file: None,
             migrate: false,
             checkpoint_on_close: true,
+            on_caller: false,
         }
     }
 }

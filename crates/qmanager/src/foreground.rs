@@ -55,7 +55,7 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
     // The worker starts while the queue is opened and the job submitted: both take a millisecond or two.
     let manager = Manager::start(options, true)?;
     // The next daemon, or the WAL's own limit, writes it back: a short run does not wait for the disk at its end.
-    let options = OpenOptions { checkpoint_on_close: false, password_file, ..OpenOptions::default() };
+    let options = OpenOptions { checkpoint_on_close: false, on_caller: true, password_file, ..OpenOptions::default() };
     let (queue, job) = match begin(&db, &options, job).await {
         Ok(begun) => begun,
         Err(error) => {

@@ -4,12 +4,12 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 
 use super::{open, place::Place};
 use crate::{Error, Micros, clock};
@@ -23,8 +23,22 @@ pub(super) enum Durability {
     Normal,
 }
 
+/// For other processes' locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    No,
+    /// About as long as another process's commit takes.
+    Briefly,
+    Fully,
+}
+
+const BRIEFLY: Duration = Duration::from_micros(500);
+
 /// A WAL of so many pages (4 MiB) is copied into the database, and tried again after as many more.
 const CHECKPOINT_PAGES: i32 = 1_000;
+
+/// To read a WAL of so many pages takes about as long as the two syncs of writing it back.
+const LONG_WAL: i32 = 128;
 
 /// The connection and what it needs to know about itself.
 #[derive(Debug)]
@@ -41,9 +55,9 @@ pub(super) struct Db {
 /// What the connection's handlers share with its owner.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    /// Whether the connection waits for a lock: not on the caller's runtime, but on a thread that may block.
-    pub(super) patient: Arc<AtomicBool>,
-    /// How long it waits then.
+    /// How long the connection waits for a lock, in microseconds: see [`Db::wait_for_locks`].
+    pub(super) patience: Arc<AtomicU64>,
+    /// How long it may wait where nobody is held up.
     pub(super) busy_timeout: Duration,
     /// Pages in the WAL after the last commit.
     pub(super) wal_pages: Arc<AtomicI32>,
@@ -54,9 +68,15 @@ impl Db {
         Self { place, conn: Some(conn), durability: Durability::Normal, shared, checkpoint_tried: 0 }
     }
 
-    /// Whether the next calls wait for other processes' locks.
-    pub(super) fn wait_for_locks(&self, wait: bool) {
-        self.shared.patient.store(wait, Ordering::Relaxed);
+    /// How long the next calls wait for other processes' locks: on the caller's thread not at all or hardly, on one that
+    /// may block as long as the options say.
+    pub(super) fn wait_for_locks(&self, wait: Wait) {
+        let longest = match wait {
+            Wait::No => Duration::ZERO,
+            Wait::Briefly => BRIEFLY,
+            Wait::Fully => self.shared.busy_timeout,
+        };
+        self.shared.patience.store(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Whether the WAL is long enough for [`Db::checkpoint`].
@@ -144,6 +164,18 @@ impl Db {
     }
 }
 
+impl Drop for Db {
+    /// Whoever opens a database that nobody has open reads its whole WAL. Where the options leave the WAL to others, a long
+    /// one is written back all the same, if nobody else is there.
+    fn drop(&mut self) {
+        if let Some(conn) = &self.conn
+            && self.shared.wal_pages.load(Ordering::Relaxed) >= LONG_WAL
+        {
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).ok();
+        }
+    }
+}
+
 fn immediate<T>(conn: &Connection, f: impl FnOnce(&Connection, Micros) -> Result<T, Error>) -> Result<T, Error> {
     conn.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
     end_transaction(conn, f(conn, clock::now()))
@@ -173,14 +205,15 @@ pub(super) fn busy_handler(shared: Shared) -> impl FnMut(i32) -> bool + Send + '
     let mut since = None;
     let mut jitter = u64::from(std::process::id()) << 32 | clock::now().unsigned_abs() | 1;
     move |tries| {
-        if !shared.patient.load(Ordering::Relaxed) {
+        let patience = Duration::from_micros(shared.patience.load(Ordering::Relaxed));
+        if patience.is_zero() {
             return false;
         }
         if tries == 0 {
             since = None;
         }
         let since = *since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= shared.busy_timeout {
+        if since.elapsed() >= patience {
             return false;
         }
         // xorshift64: quality does not matter, being different in each process does.

@@ -28,8 +28,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
     check_version(rusqlite::version_number())?;
     let made = !exists(path)? && make(path, options)?;
     let place = Place::of(path, options.network_file_system)?;
-    let shared =
-        Shared { patient: Arc::new(true.into()), busy_timeout: options.busy_timeout, wal_pages: Arc::default() };
+    let shared = Shared { patience: Arc::default(), busy_timeout: options.busy_timeout, wal_pages: Arc::default() };
+    let longest = u64::try_from(options.busy_timeout.as_micros()).unwrap_or(u64::MAX);
+    shared.patience.store(longest, Ordering::Relaxed);
     let conn = connect(place.path(), &shared)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !options.checkpoint_on_close)?;
     let mut db = Db::new(place, conn, shared);

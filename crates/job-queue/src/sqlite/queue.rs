@@ -15,7 +15,7 @@ use workflow_model::{Epoch, JobId, JobStatus, QueueName};
 
 use super::{
     cancel, claim,
-    db::Db,
+    db::{Db, Wait},
     end,
     health::{self, Health},
     lease, manage, open, place, poll, prune, read, record, retry, submit,
@@ -34,6 +34,7 @@ const SHORT: usize = 64;
 pub struct Sqlite {
     db: Arc<Mutex<Db>>,
     path: Arc<PathBuf>,
+    on_caller: bool,
 }
 
 impl Sqlite {
@@ -44,7 +45,7 @@ impl Sqlite {
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, Error> {
         let db = open::open(path, options)?;
         let path = Arc::new(db.path().to_owned());
-        Ok(Self { db: Arc::new(Mutex::new(db)), path })
+        Ok(Self { db: Arc::new(Mutex::new(db)), path, on_caller: options.on_caller })
     }
 
     /// As [`Sqlite::open`], by URL (`sqlite:PATH`).
@@ -86,12 +87,13 @@ impl Sqlite {
 
     /// Runs `f` on this thread, if it can without waiting. `None`: it could not, nothing happened.
     fn now<T>(&self, f: impl FnOnce(&mut Db) -> Result<T, Error>) -> Option<Result<T, Error>> {
+        let wait = if self.on_caller { Wait::Briefly } else { Wait::No };
         let mut db = match self.db.try_lock() {
             Ok(db) => db,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        db.wait_for_locks(false);
+        db.wait_for_locks(wait);
         let result = f(&mut db);
         if db.checkpoint_is_due() {
             self.checkpoint_soon();
@@ -113,16 +115,21 @@ impl Sqlite {
         });
     }
 
-    /// Runs `f` on a thread that may block, waiting for locks as long as the busy timeout allows.
+    /// Runs `f` where it may take long, waiting for locks as long as the busy timeout allows.
     async fn apart<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut Db) -> Result<T, Error> + Send + 'static,
+        f: impl Fn(&mut Db) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        if self.on_caller
+            && let Some(done) = self.now(&f)
+        {
+            return done;
+        }
         let shared = Arc::clone(&self.db);
         let task = tokio::task::spawn_blocking(move || {
             // A panic in an earlier call has rolled its transaction back; the connection is sound.
             let mut db = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            db.wait_for_locks(true);
+            db.wait_for_locks(Wait::Fully);
             let result = f(&mut db);
             if db.checkpoint_is_due() {
                 db.checkpoint();

@@ -37,13 +37,13 @@ pub(super) fn define(db: &mut Db, job: JobId, epoch: Epoch, checked: &Checked) -
     })
 }
 
-/// More rows than this in one call: all statuses are read at once, not one by one.
+/// More rows than this in one call: the statuses of all tasks between the first and the last are read at once.
 const MANY: usize = 64;
 
 /// Writes the rows; answers what that changes in the job's counts.
 pub(super) fn put_rows(conn: &Connection, seq: i64, rows: &[TaskRow]) -> Result<Deltas, Error> {
     let mut deltas = Deltas::default();
-    let mut all = if rows.len() > MANY { Some(statuses(conn, seq)?) } else { None };
+    let mut all = if rows.len() > MANY { Some(statuses(conn, seq, rows)?) } else { None };
     for row in rows {
         let old = match &mut all {
             Some(all) => all.insert(row.task, row.status),
@@ -69,8 +69,9 @@ fn status(conn: &Connection, seq: i64, task: TaskIx) -> Result<Option<TaskStatus
         .transpose()
 }
 
-fn statuses(conn: &Connection, seq: i64) -> Result<HashMap<TaskIx, TaskStatus>, Error> {
-    conn.prepare_cached("SELECT ix, status FROM task WHERE job = ?1")?
-        .query_and_then([seq], |row| Ok((TaskIx(row.get(0)?), codec::parsed(row, 1)?)))?
+fn statuses(conn: &Connection, seq: i64, rows: &[TaskRow]) -> Result<HashMap<TaskIx, TaskStatus>, Error> {
+    let tasks = || rows.iter().map(|row| row.task.0);
+    conn.prepare_cached("SELECT ix, status FROM task WHERE job = ?1 AND ix BETWEEN ?2 AND ?3")?
+        .query_and_then((seq, tasks().min(), tasks().max()), |row| Ok((TaskIx(row.get(0)?), codec::parsed(row, 1)?)))?
         .collect()
 }

@@ -51,8 +51,9 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// The verbs.
+/// The verbs. clap makes the arguments of the one that was typed.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     /// Run one job here, in the foreground: no daemon, own SQLite queue
     Run(Box<RunArgs>),

@@ -135,7 +135,7 @@ impl Context {
 
     fn open(&self, create: bool) -> Result<Arc<dyn JobQueue>, Error> {
         // A verb lives for a few calls: writing the WAL back is left to the daemon, which stays.
-        let options = OpenOptions { create, checkpoint_on_close: false, ..self.open_options()? };
+        let options = OpenOptions { create, checkpoint_on_close: false, on_caller: true, ..self.open_options()? };
         Ok(job_queue::open(self.config()?.db_url(), &options)?)
     }
 
@@ -166,7 +166,8 @@ impl Context {
 
     /// The database of foreground runs.
     pub(crate) fn run_queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
-        let options = OpenOptions { create: false, checkpoint_on_close: false, ..self.open_options()? };
+        let options =
+            OpenOptions { create: false, checkpoint_on_close: false, on_caller: true, ..self.open_options()? };
         Ok(job_queue::open(&self.run_db()?, &options)?)
     }
 

@@ -5,7 +5,7 @@
 //! few more looks follow, and a poll stays on. Short waits react at once, long ones ask at most five times a second.
 //!
 //! To close a watch takes the kernel some 20 ms, so that there is none for the first moments: who waits for a job of a
-//! few milliseconds looks every millisecond, then ever more seldom.
+//! few milliseconds looks several times in each, then ever more seldom.
 
 use std::{
     mem::MaybeUninit,
@@ -20,7 +20,11 @@ use tokio::{io::unix::AsyncFd, time::Instant};
 /// So long without a watch.
 const WITHOUT: Duration = Duration::from_millis(60);
 /// The shortest time between two looks.
-const STEP: Duration = Duration::from_millis(1);
+const STEP: Duration = Duration::from_micros(200);
+/// The same where each look is a question to a server.
+const STEP_OF_SERVER: Duration = Duration::from_micros(500);
+/// A timer of tokio's counts in milliseconds. For less than a few of them this thread, which has nothing else to do, sleeps.
+const TIMER: Duration = Duration::from_millis(3);
 /// The longest time between two looks.
 const POLL: Duration = Duration::from_secs(1);
 /// The longest time between a change and a look.
@@ -55,9 +59,15 @@ impl Pulse {
     pub(super) async fn next(&mut self, until: Option<Instant>) {
         let spent = self.looked - self.began;
         // A server has no file to be watched: there it goes on so, ever more seldom.
-        if spent < WITHOUT || self.name.is_empty() {
-            let next = self.looked + (spent / 8).clamp(STEP, POLL);
-            tokio::time::sleep_until(until.map_or(next, |until| until.min(next))).await;
+        let of_server = self.name.is_empty();
+        if spent < WITHOUT || of_server {
+            let step = (spent / 8).clamp(if of_server { STEP_OF_SERVER } else { STEP }, POLL);
+            if step < TIMER {
+                std::thread::sleep(step);
+            } else {
+                let next = self.looked + step;
+                tokio::time::sleep_until(until.map_or(next, |until| until.min(next))).await;
+            }
             self.looked = now();
             return;
         }
@@ -70,7 +80,7 @@ impl Pulse {
         let end = self.looked + self.after.unwrap_or(POLL);
         let end = until.map_or(end, |until| until.min(end));
         // The longer it took so far, the less a few milliseconds matter.
-        let lag = (self.looked - self.began) / 20;
+        let lag = (self.looked - self.began) / 50;
         let not_before = self.looked + lag.min(LAG);
         tokio::select! {
             () = async { tokio::time::sleep_until(not_before.min(end)).await; self.changed().await } => {

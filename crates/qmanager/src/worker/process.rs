@@ -136,9 +136,14 @@ impl Worker {
         spares.refill()?;
         // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
         // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
-        let password_file = setup.password_file.clone();
-        let (create, checkpoint_on_close) = (setup.rows, false);
-        let options = OpenOptions { create, checkpoint_on_close, password_file, ..OpenOptions::default() };
+        let options = OpenOptions {
+            create: setup.rows,
+            checkpoint_on_close: false,
+            // Until a step is recorded there is nothing else to do.
+            on_caller: true,
+            password_file: setup.password_file.clone(),
+            ..OpenOptions::default()
+        };
         let queue = job_queue::open(&setup.db, &options).map_err(Error::Queue)?;
         let (orders_back, orders) = mpsc::unbounded_channel();
         tokio::spawn(forward(ear, orders_back.clone()));

@@ -6,7 +6,7 @@ use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
 };
 
-use dag_scheduler::{Action, End, Event, JobEnd, Scheduler, StopHow, StopWhy, Time, Timer};
+use dag_scheduler::{Action, End, Event, JobEnd, Scheduler, StopHow, StopWhy, TaskState, Time, Timer};
 use executor::Outcome;
 use job_queue::{CancelHow, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Paths, Places, SlotGuard, TaskReport};
@@ -47,8 +47,9 @@ pub(super) struct Done {
 /// What one loop turn writes, and does once that is committed.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    /// Committed first.
-    pub(super) rows: Vec<TaskRow>,
+    /// The tasks whose rows are committed first, in an order that can be cut anywhere: what was skipped or cancelled comes
+    /// after what it was for.
+    pub(super) changed: Vec<TaskIx>,
     /// Then these are stopped,
     pub(super) stops: Vec<(TaskIx, StopHow)>,
     /// and the reports of what ended are removed.
@@ -316,9 +317,24 @@ impl Run {
     /// that launches them.
     pub(super) fn take_turn(&mut self, launched: &[TaskIx]) -> Turn {
         let mut turn = std::mem::take(&mut self.turn);
-        let changed: Vec<TaskIx> = self.scheduler.drain_changes().map(|(task, _)| task.into()).collect();
-        let changed = changed.into_iter().filter(|task| !launched.contains(task));
-        for ix in changed.chain(launched.iter().copied()) {
+        let mut undone = Vec::new();
+        for (task, row) in self.scheduler.drain_changes() {
+            let ix = TaskIx::from(task);
+            match row.state {
+                TaskState::Skipped | TaskState::Cancelled => undone.push(ix),
+                _ if !launched.contains(&ix) => turn.changed.push(ix),
+                _ => {}
+            }
+        }
+        turn.changed.extend(launched);
+        turn.changed.append(&mut undone);
+        turn
+    }
+
+    /// What is to be written of tasks that changed.
+    pub(super) fn rows(&mut self, changed: &[TaskIx]) -> Vec<TaskRow> {
+        let mut rows = Vec::with_capacity(changed.len());
+        for ix in changed.iter().copied() {
             let mut row = record::row(ix, &self.scheduler.row(ix.into()), &self.clock);
             if row.status == TaskStatus::Running {
                 let Some(live) = self.live.get(&ix) else { continue };
@@ -333,9 +349,9 @@ impl Run {
             if row.status == TaskStatus::Skipped && row.message.is_none() {
                 row.message = Some("not started: what its ancestors did does not fit its `when`".into());
             }
-            turn.rows.push(row);
+            rows.push(row);
         }
-        turn
+        rows
     }
 
     /// The queue's word for the end.
@@ -364,12 +380,6 @@ impl Run {
         !self.turn.done.is_empty() || !self.turn.stops.is_empty() || !self.again.is_empty()
     }
 
-    /// Whether attempts are to be started that are not launched yet.
-    pub(super) fn has_more_to_start(&self) -> bool {
-        let counts = self.scheduler.counts();
-        counts.waiting + counts.ready + counts.retrying > 0 || !self.starts.is_empty()
-    }
-
     /// The folder of the job files.
     pub(super) fn job_files(&self) -> std::path::PathBuf {
         self.settings.job_files.clone().unwrap_or_else(|| self.dir.files())
@@ -385,7 +395,7 @@ impl Run {
     }
 
     fn fail_fast(&mut self, task: TaskIx, now: Time) {
-        let failed = self.scheduler.row(task.into()).state == dag_scheduler::TaskState::Failed;
+        let failed = self.scheduler.row(task.into()).state == TaskState::Failed;
         if failed && self.settings.fail_fast && !self.failed_fast && !self.workflow.task(task).allow_failure {
             self.failed_fast = true;
             self.cancel(CancelHow::Cancel, now);
@@ -393,9 +403,10 @@ impl Run {
     }
 
     fn first_failure(&self) -> Option<Cause> {
-        let failed = self.workflow.iter().find(|(ix, task)| {
-            !task.allow_failure && self.scheduler.row((*ix).into()).state == dag_scheduler::TaskState::Failed
-        });
+        let failed = self
+            .workflow
+            .iter()
+            .find(|(ix, task)| !task.allow_failure && self.scheduler.row((*ix).into()).state == TaskState::Failed);
         let (ix, _) = failed?;
         record::row(ix, &self.scheduler.row(ix.into()), &self.clock).cause
     }

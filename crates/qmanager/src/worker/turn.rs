@@ -1,6 +1,6 @@
 //! The worker's loop for one job: events in, one commit, effects out.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use dag_scheduler::{Cause, JobEnd, StopHow as Urgency};
 use executor::{DockerHandle, Handle, ShellHandle, Shutdown};
@@ -14,6 +14,9 @@ use crate::link::{Order, StopHow, Word};
 
 /// Beyond the grace period: a task executor that has not ended by then is killed.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// At most so many rows are written at once.
+const PART: usize = 4096;
 
 /// How a worker parted with its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,22 +84,30 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     }
     let launches = if run.releasing { Vec::new() } else { worker.prepare(run) };
     let launched: Vec<TaskIx> = launches.iter().map(|launch| launch.task).collect();
-    let turn = run.take_turn(&launched);
+    let mut turn = run.take_turn(&launched);
     let (job, epoch) = (run.job.id, run.job.epoch);
+    // A fan-out of a million tasks that is cancelled is written in parts: no turn needs the memory for all rows.
+    while turn.changed.len() > PART {
+        let rows = run.rows(&turn.changed[..PART]);
+        worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;
+        worker.tell(false, rows);
+        turn.changed.drain(..PART);
+    }
+    let rows = run.rows(&turn.changed);
     if let Some(end) = run.end {
-        let status = finish(worker, run, &turn.rows, end).await?;
-        worker.tell(turn.progressed, turn.rows);
+        let status = finish(worker, run, &rows, end).await?;
+        worker.tell(turn.progressed, rows);
         run.forget(turn.done);
         return Ok(Some(Left::Ended(status)));
     }
     if run.releasing && run.live.is_empty() {
-        worker.insist(async |queue| queue.release(job, epoch, &turn.rows).await).await?;
-        worker.tell(turn.progressed, turn.rows);
+        worker.insist(async |queue| queue.release(job, epoch, &rows).await).await?;
+        worker.tell(turn.progressed, rows);
         run.forget(turn.done);
         return Ok(Some(Left::Released));
     }
-    if !turn.rows.is_empty() {
-        worker.insist(async |queue| queue.record(job, epoch, &turn.rows).await).await?;
+    if !rows.is_empty() {
+        worker.insist(async |queue| queue.record(job, epoch, &rows).await).await?;
     }
     for launch in launches {
         worker.launch(run, launch).await;
@@ -105,44 +116,21 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
         stop(worker, run, task, urgency);
     }
     run.forget(turn.done);
-    worker.tell(turn.progressed, turn.rows);
-    // What the next job needs is started with the end of this one.
-    if run.has_more_to_start() {
-        worker.refill(run);
-    }
+    worker.tell(turn.progressed, rows);
+    worker.refill(run);
     Ok(None)
 }
 
-/// Ends the job, and takes the next one with the same commit. While the disk works, a spare for that one is started.
+/// Ends the job, and takes the next one with the same commit.
 async fn finish(worker: &mut Worker, run: &Run, rows: &[TaskRow], end: JobEnd) -> Result<JobStatus, Error> {
     let (job, epoch, ending, claim) = (run.job.id, run.job.epoch, run.ending(end), worker.next_claim());
     let call = async |queue: &dyn JobQueue| match &claim {
         Some(claim) => queue.finish_and_claim(job, epoch, rows, ending.clone(), claim).await,
         None => queue.finish(job, epoch, rows, ending.clone()).await.map(|status| (status, None)),
     };
-    let queue = Arc::clone(&worker.queue);
-    let (status, next) = match meanwhile(call(&*queue), || worker.refill(run)).await {
-        Err(error) if error.is_transient() => worker.insist(call).await?,
-        ended => ended?,
-    };
-    worker.degraded(None);
+    let (status, next) = worker.insist(call).await?;
     worker.next = next;
     Ok(status)
-}
-
-/// Waits for the answer, and does something as soon as it is waited for.
-async fn meanwhile<T>(call: impl Future<Output = T>, work: impl FnOnce()) -> T {
-    let (mut call, mut work) = (pin!(call), Some(work));
-    poll_fn(|context| {
-        let answer = call.as_mut().poll(context);
-        if answer.is_pending()
-            && let Some(work) = work.take()
-        {
-            work();
-        }
-        answer
-    })
-    .await
 }
 
 /// Waits for the first event; the rest that has come by then is taken without waiting.
