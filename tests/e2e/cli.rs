@@ -36,7 +36,7 @@ fn exit_codes_are_those_of_the_table() {
         (&["status", "@last"], 4, "no job"),
         (&["logs", "@first"], 2, "@last"),
         (&["list", "--db", "sqlite:broken.db"], 5, "database"),
-        (&["check", "bad.yaml", "--executor", "docker"], 9, "shell"),
+        (&["check", "bad.yaml", "--executor", "docker"], 9, "`image`"),
         (&["run", "bad.yaml", "--executor", "kube"], 9, "shell"),
         (&["submit", "bad.yaml", "--file", "none.csv"], 4, "none.csv"),
         (&["stop"], 0, "no daemon"),
