@@ -374,7 +374,7 @@ fn f43_a_pinned_snapshot_and_many_jobs() {
 
 /// A claim's time does not depend on how many jobs wait.
 #[test]
-fn f43_claims_among_a_million_jobs() {
+fn f84_claims_among_200_000_jobs() {
     let Some(database) = database() else { return };
     run(async {
         let queue = open(&database.url());
@@ -558,4 +558,80 @@ fn i17_a_limit_holds_for_all_hosts_at_once() {
         }
     });
     assert_eq!(most.load(Ordering::Relaxed), 3);
+}
+
+/// A pooler between us and the server, whether it refuses what our sessions are started with or drops it: found at the first
+/// call, and refused with the remedy.
+#[test]
+fn f40_a_pooler_is_refused() {
+    let Some(database) = database() else { return };
+    for dropped in ["extra_float_digits", "extra_float_digits, options"] {
+        let Some(pooler) = Pooler::start(&database, dropped) else { return };
+        run(async {
+            let error = open(&database.url_at(&pooler.address)).list(&Filter::default()).await.unwrap_err();
+            let text = error.to_string();
+            assert!(
+                matches!(error, Error::Unusable(_)) && text.contains("pooler") && text.contains("server itself"),
+                "{text}"
+            );
+        });
+    }
+}
+
+/// A pgbouncer in front of a database, with transaction pooling.
+struct Pooler {
+    address: String,
+    process: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// `None` where there is no pgbouncer; that is told.
+    #[expect(clippy::disallowed_methods, reason = "a service for a test")]
+    #[expect(clippy::print_stdout, reason = "a skip must be seen, and is counted by what it prints")]
+    fn start(database: &Database, dropped: &str) -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Some(program) =
+            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| std::path::Path::new(path).exists())
+        else {
+            assert!(std::env::var("CI").is_err(), "with CI=true pgbouncer must be there");
+            println!("skipped: no pgbouncer (Debian's package of that name)");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (host, server_port) = database.address().split_once(':').unwrap();
+        let settings = format!(
+            "[databases]\n* = host={host} port={server_port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nauth_type = any\npool_mode = transaction\nunix_socket_dir =\n\
+             ignore_startup_parameters = {dropped}\n"
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        // It refuses to be root.
+        let mut command = if rustix::process::getuid().is_root() {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid=65534", "--clear-groups", program]);
+            command
+        } else {
+            std::process::Command::new(program)
+        };
+        let process = command.arg("-q").arg(&file).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let pooler = Self { address: format!("127.0.0.1:{port}"), process, _folder: folder };
+        let deadline = now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(&pooler.address).is_err() {
+            assert!(now() < deadline, "pgbouncer does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(pooler)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
 }
