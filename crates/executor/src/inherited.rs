@@ -3,9 +3,12 @@
 use std::{
     ffi::OsString,
     fs,
-    os::fd::RawFd,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, RawFd},
     sync::{Arc, atomic::AtomicBool},
 };
+
+use rustix::fs::{Mode, OFlags, RawDir};
 
 /// Closes every descriptor from 3 on, empties the signal mask, and gives ignored signals a disposition that `exec`
 /// turns into the default. To be called first of all in `main`, before anything is opened; what this program starts
@@ -43,10 +46,19 @@ fn named_descriptor(arg: &str) -> Option<RawFd> {
     rest[..end].parse().ok()
 }
 
+/// Read by hand: each exec'ed task executor does this, and std's `read_dir` costs it three page faults more.
 fn open_descriptors() -> Vec<RawFd> {
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
-    // Collected first: reading the folder needs a descriptor itself, which is closed when this returns.
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|&fd: &RawFd| fd > 2).collect()
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open("/proc/self/fd", flags, Mode::empty()) else { return Vec::new() };
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&folder, &mut buffer);
+    let mut open = Vec::new();
+    while let Some(Ok(entry)) = entries.next() {
+        let number = entry.file_name().to_str().ok().and_then(|name| name.parse::<RawFd>().ok());
+        // Not the folder's own, which is closed when this returns.
+        open.extend(number.filter(|fd| *fd > 2 && *fd != folder.as_raw_fd()));
+    }
+    open
 }
 
 /// Those with `SIG_IGN` but SIGPIPE, which Rust programs ignore on purpose and std resets in each child.
