@@ -57,9 +57,60 @@ pub(crate) fn shared() -> Found {
 
 /// Says that a test program cannot do its work here; in continuous integration that is a failure.
 pub(crate) fn skipped(why: &str) -> ExitCode {
-    let strict = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
     writeln!(std::io::stderr(), "skipped: no Docker engine: {why}").ok();
-    if strict { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if in_ci() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// An engine of the test's own, in a network namespace of its own: to be killed, stopped and started again.
+#[derive(Debug)]
+pub(crate) struct Own {
+    folder: tempfile::TempDir,
+}
+
+impl Own {
+    pub(crate) fn start() -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("qmd").tempdir().map_err(|error| error.to_string())?;
+        script(&["start", &folder.path().join("e").to_string_lossy(), "--alone"], "")?;
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.path())
+    }
+
+    /// The number of the engine's process.
+    pub(crate) fn pid(&self) -> i32 {
+        let text = fs::read_to_string(format!("{}/docker.pid", self.path())).expect("the engine's number");
+        text.trim().parse().expect("a number")
+    }
+
+    pub(crate) fn restart(&self) {
+        script(&["restart", &self.path()], "").expect("the engine starts again");
+    }
+
+    fn path(&self) -> String {
+        self.folder.path().join("e").to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // What cannot be removed is in a temporary folder.
+        script(&["stop", &self.path()], "").ok();
+    }
+}
+
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// Runs the `docker` program and answers what it says.
+pub(crate) fn docker(host: &str, words: &[&str]) -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests look at their engine from outside")]
+    let mut command = Command::new("docker");
+    let output = command.args(words).env("DOCKER_HOST", host).stdin(Stdio::null()).output().expect("docker");
+    assert!(output.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Runs `.ci/docker`.

@@ -24,6 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const QMANAGER: &str = env!("CARGO_BIN_EXE_qmanager");
 pub(crate) const QWORKER: &str = env!("CARGO_BIN_EXE_qworker");
 pub(crate) const TASK_EXECUTOR: &str = env!("CARGO_BIN_EXE_task-executor");
+pub(crate) const TASK_EXECUTOR_SDK: &str = env!("CARGO_BIN_EXE_task-executor-sdk");
 
 /// A machine as a test sees it.
 #[derive(Debug)]

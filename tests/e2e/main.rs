@@ -6,8 +6,11 @@ mod control;
 mod crash;
 mod daemon;
 mod disk;
+mod docker;
 mod docs;
 mod elf;
+#[path = "../engine.rs"]
+mod engine;
 mod examples;
 mod files;
 mod foreground;

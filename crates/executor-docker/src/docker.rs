@@ -160,7 +160,7 @@ async fn end(handle: &DockerHandle, how: Shutdown) -> Result<(), Trouble> {
     if found.as_ref().is_some_and(|found| !judge::is_ours(found, handle)) {
         return Ok(());
     }
-    let runs = |found: &Option<_>| found.as_ref().is_some_and(|found| judge::stage(found) == Stage::Running);
+    let runs = |found: &Option<Box<_>>| found.as_deref().is_some_and(|found| judge::stage(found) == Stage::Running);
     if how == Shutdown::Once && runs(&found) {
         engine.kill(&handle.name, "SIGTERM").await?;
         engine.kill(&handle.name, "SIGCONT").await?;

@@ -3,7 +3,7 @@
 //! Every call is a connection of its own (bollard keeps none for Unix sockets). That is needed: an engine that shuts down
 //! still answers on old connections while it ends its containers, but takes no new ones.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use bollard::{
     ClientVersion, Docker,
@@ -83,11 +83,17 @@ impl Engine {
     }
 
     /// A call that must answer soon.
-    pub(crate) async fn call<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, Trouble> {
-        match timeout(CALL, call).await {
-            Ok(answer) => answer.map_err(|error| self.trouble(error)),
-            Err(_) => Err(self.unreachable(format!("no answer within {CALL:?}"))),
-        }
+    pub(crate) fn call<'a, T: Send + 'a>(
+        &'a self,
+        call: impl Future<Output = Result<T, ApiError>> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>> {
+        // In a box: bollard's futures are large.
+        Box::pin(async move {
+            match timeout(CALL, call).await {
+                Ok(answer) => answer.map_err(|error| self.trouble(error)),
+                Err(_) => Err(self.unreachable(format!("no answer within {CALL:?}"))),
+            }
+        })
     }
 
     pub(crate) fn trouble(&self, error: ApiError) -> Trouble {
@@ -114,10 +120,10 @@ impl Engine {
     }
 
     /// `None`: there is no such container.
-    pub(crate) async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+    pub(crate) async fn inspect(&self, name: &str) -> Result<Option<Box<ContainerInspectResponse>>, Trouble> {
         match self.call(self.docker.inspect_container(name, None)).await {
             Err(trouble) if trouble.is_status(404) => Ok(None),
-            other => other.map(Some),
+            other => other.map(|found| Some(Box::new(found))),
         }
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn is_suspect(engine: &Engine, state: &ContainerState) -> Resul
 pub(crate) async fn outcome(
     engine: &Engine,
     handle: &DockerHandle,
-    mut found: ContainerInspectResponse,
+    mut found: Box<ContainerInspectResponse>,
     task: (&TaskSpec, &Container),
     heard: &Heard,
 ) -> Result<Outcome, Trouble> {

@@ -105,11 +105,11 @@ pub(crate) async fn run(
         ladder: Ladder::default(),
         deadline: None,
     };
-    run.to_the_end().await
+    run.drive().await
 }
 
 impl Run<'_, '_> {
-    async fn to_the_end(&mut self) -> Outcome {
+    async fn drive(&mut self) -> Outcome {
         let mut gone_since = None;
         loop {
             self.listen();
@@ -218,7 +218,7 @@ impl Run<'_, '_> {
             Ok(()) => {}
             Err(Trouble::Refused { message, .. }) => {
                 let found = engine.inspect(name).await?;
-                return Ok(judge::start_refused(self.spec, self.container, found.as_ref(), &message));
+                return Ok(judge::start_refused(self.spec, self.container, found.as_deref(), &message));
             }
             Err(trouble) => return Err(trouble),
         }
@@ -251,7 +251,7 @@ impl Run<'_, '_> {
     }
 
     /// A container that ended while nobody of us saw it.
-    async fn found_ended(&mut self, engine: &Engine, found: ContainerInspectResponse) -> Result<Outcome, Trouble> {
+    async fn found_ended(&mut self, engine: &Engine, found: Box<ContainerInspectResponse>) -> Result<Outcome, Trouble> {
         let state = found.state.clone().unwrap_or_default();
         if judge::is_suspect(engine, &state).await? {
             let code = state.exit_code.unwrap_or_default();
@@ -319,7 +319,7 @@ impl Run<'_, '_> {
     }
 
     /// The outcome of an ended container, its output being complete.
-    async fn judge(&mut self, engine: &Engine, found: ContainerInspectResponse) -> Result<Outcome, Trouble> {
+    async fn judge(&mut self, engine: &Engine, found: Box<ContainerInspectResponse>) -> Result<Outcome, Trouble> {
         let exact = self.attached || self.read_log(engine).await?;
         if let Some(outcome) = self.ladder.outcome(self.spec) {
             return Ok(outcome);

@@ -3,13 +3,20 @@
 #[path = "../../../tests/engine.rs"]
 mod engine;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
+    process::ExitCode,
+    time::Duration,
+};
 
 use executor::{
-    Container, Pull,
-    conformance::{Abilities, Subject, main_with as run},
+    Container, Ending, Handle, Pull, TaskSpec,
+    conformance::{Abilities, Bench, Case, Subject, main_with as run, until},
 };
 use executor_docker::DockerExecutor;
+use libtest_mimic::Failed;
+use rustix::process::{Pid, Signal, kill_process};
 
 const DOCKER: Subject = Subject {
     make: || Box::new(DockerExecutor::new()),
@@ -47,9 +54,240 @@ fn container() -> Container {
     }
 }
 
+const CASES: &[(&str, Case)] = &[
+    ("f51_every_exit_code_is_the_containers", exit_codes),
+    ("f52_an_engine_that_was_killed_leaves_no_success_that_nobody_saw", engine_killed),
+    ("f52_an_engine_that_shuts_down_leaves_no_success", engine_shut_down),
+    ("f53_an_engine_that_hangs_holds_up_no_timeout_for_ever", engine_hangs),
+    ("f55_output_is_the_same_when_another_executor_goes_on", output_after_attach),
+    ("f55_a_log_that_cannot_be_read_is_no_failure", no_log),
+    ("f56_an_image_that_is_not_there", no_image),
+    ("f56_a_registry_that_does_not_answer", silent_registry),
+    ("f57_out_of_memory", out_of_memory),
+    ("f58_a_container_that_was_made_already_is_taken", made_already),
+    ("f58_a_container_of_another_origin_is_not_touched", made_by_others),
+    ("a_container_may_do_nothing_by_default", rights),
+    ("files_belong_to_whoever_it_runs_as", owner),
+];
+
 fn main() -> ExitCode {
-    run(DOCKER, &[], || match engine::shared() {
+    run(DOCKER, CASES, || match engine::shared() {
         engine::Found::Engine(held) => Ok(held),
         engine::Found::None(why) => Err(engine::skipped(&why)),
     })
+}
+
+fn set(spec: &mut TaskSpec, change: impl FnOnce(&mut Container)) {
+    change(spec.container.as_mut().expect("BUG: a container"));
+}
+
+fn signal(pid: i32, signal: Signal) -> Result<(), Failed> {
+    Ok(kill_process(Pid::from_raw(pid).ok_or("no process")?, signal)?)
+}
+
+fn exit_codes(bench: &Bench) -> Result<(), Failed> {
+    for code in [2, 3, 125, 128, 255] {
+        let ended = bench.run(&bench.script(&format!("exit {code}")))?;
+        assert_eq!(ended.outcome.ending, Ending::Exited { code });
+    }
+    Ok(())
+}
+
+/// The tasks of an engine of the case's own, which is lost to them.
+fn lost_engine(bench: &Bench, loss: Signal) -> Result<(), Failed> {
+    let own = engine::Own::start()?;
+    let task = |text: &str| {
+        let mut spec = bench.script(text);
+        set(&mut spec, |container| container.host = own.host());
+        spec
+    };
+    // One that makes a success of the engine's own SIGTERM, and one that ends by itself while nobody looks.
+    let mut polite = task("trap 'exit 0' TERM; echo begun; while :; do sleep 0.01; done");
+    polite.marker.push_str("/polite");
+    let polite = bench.launch(&polite)?;
+    polite.says("begun")?;
+    let by_itself = bench.launch(&task("echo begun; while [ ! -e go ]; do sleep 0.01; done; exit 3"))?;
+    by_itself.says("begun")?;
+    signal(own.pid(), loss)?;
+    std::fs::write(bench.files().join("go"), "")?;
+    own.restart();
+    let ended = polite.end()?;
+    assert_eq!(ended.outcome.ending, Ending::Lost, "unknown is never success: {:?}", ended.outcome);
+    let ended = by_itself.end()?;
+    assert!(matches!(ended.outcome.ending, Ending::Exited { code: 3 } | Ending::Lost), "{:?}", ended.outcome);
+    assert_eq!(engine::docker(&own.host(), &["ps", "-aq"]), "", "no container is left");
+    Ok(())
+}
+
+fn engine_killed(bench: &Bench) -> Result<(), Failed> {
+    lost_engine(bench, Signal::KILL)
+}
+
+fn engine_shut_down(bench: &Bench) -> Result<(), Failed> {
+    lost_engine(bench, Signal::TERM)
+}
+
+fn engine_hangs(bench: &Bench) -> Result<(), Failed> {
+    let own = engine::Own::start()?;
+    let mut spec = bench.script("echo begun; sleep 600");
+    set(&mut spec, |container| container.host = own.host());
+    spec.timeout = Some(Duration::from_secs(2));
+    let running = bench.launch(&spec)?;
+    running.says("begun")?;
+    signal(own.pid(), Signal::STOP)?;
+    // Longer than its time: only then it is sure that the end was asked for while nobody answered.
+    std::thread::sleep(Duration::from_secs(3));
+    signal(own.pid(), Signal::CONT)?;
+    assert_eq!(running.end()?.outcome.ending, Ending::TimedOut);
+    Ok(())
+}
+
+fn output_after_attach(bench: &Bench) -> Result<(), Failed> {
+    let script = r"printf 'a\377\376\0b\r'; echo; head -c 40000 /dev/zero | tr '\0' z; echo; echo begun
+        while [ ! -e go ]; do sleep 0.01; done; head -c 70000 /dev/zero | tr '\0' y; echo; printf end";
+    let mut spec = bench.script(script);
+    spec.stdout = Some("published".into());
+    let mut running = bench.launch(&spec)?;
+    running.says("begun")?;
+    let handle = running.handle()?;
+    running.kill_executor()?;
+    std::fs::write(bench.files().join("go"), "")?;
+    let ended = bench.attach(&spec, &handle)?;
+    assert!(ended.outcome.is_success(), "{:?}", ended.outcome);
+    let mut expected = b"a\xff\xfe\0b\r\n".to_vec();
+    expected.extend([b'z'; 40_000]);
+    expected.extend(b"\nbegun\n");
+    expected.extend([b'y'; 70_000]);
+    expected.extend(b"\nend");
+    assert!(ended.out_log == expected, "{} bytes of {}", ended.out_log.len(), expected.len());
+    assert!(std::fs::read(bench.files().join("published"))? == expected);
+    Ok(())
+}
+
+fn no_log(bench: &Bench) -> Result<(), Failed> {
+    let mut spec = bench.script("while [ ! -e go ]; do sleep 0.01; done; echo lost; exit 5");
+    set(&mut spec, |container| container.log_driver = "none".into());
+    let mut running = bench.launch(&spec)?;
+    let handle = running.handle()?;
+    until("it runs", || bench.describe(&spec, &handle).unwrap_or(false))?;
+    running.kill_executor()?;
+    std::fs::write(bench.files().join("go"), "")?;
+    assert_eq!(bench.attach(&spec, &handle)?.outcome.ending, Ending::Exited { code: 5 });
+    Ok(())
+}
+
+fn no_image(bench: &Bench) -> Result<(), Failed> {
+    let mut spec = bench.script("true");
+    spec.image = Some("no-such-image-here:1".into());
+    let outcome = bench.run(&spec)?.outcome;
+    assert_eq!(outcome.ending, Ending::ImagePull { transient: false });
+    assert!(outcome.message.contains("no-such-image-here:1") && outcome.message.contains("`pull"), "{outcome:?}");
+    Ok(())
+}
+
+/// A registry on this host that says nothing but this, to whoever asks whatever.
+fn registry(status: &'static str) -> Result<String, Failed> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming().flatten() {
+            if status.is_empty() {
+                held.push(stream);
+                continue;
+            }
+            let mut stream = stream;
+            let mut request = [0; 4096];
+            // Whoever asks has gone: nothing to be answered then.
+            let _asked = stream.read(&mut request);
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
+        }
+    });
+    Ok(format!("{address}/x:1"))
+}
+
+fn silent_registry(bench: &Bench) -> Result<(), Failed> {
+    for (status, transient) in [("", true), ("404 Not Found", false), ("503 Service Unavailable", true)] {
+        let mut spec = bench.script("true");
+        spec.image = Some(registry(status)?);
+        set(&mut spec, |container| {
+            container.pull = Pull::Missing;
+            container.pull_timeout = Duration::from_secs(3);
+            container.pulls = Some(bench.files().join("pulls"));
+        });
+        let ended = bench.run(&spec)?;
+        assert_eq!(ended.outcome.ending, Ending::ImagePull { transient }, "{status:?}: {:?}", ended.outcome);
+        assert!(!bench.files().join("pulls").exists());
+    }
+    // A request to stop does not wait for it.
+    let mut spec = bench.script("true");
+    spec.image = Some(registry("")?);
+    set(&mut spec, |container| container.pull = Pull::Always);
+    let running = bench.launch(&spec)?;
+    running.handle()?;
+    running.ask_to_stop()?;
+    assert_eq!(running.end()?.outcome.ending, Ending::Stopped);
+    Ok(())
+}
+
+fn out_of_memory(bench: &Bench) -> Result<(), Failed> {
+    let mut spec = bench.script("tail /dev/zero");
+    spec.resources.memory = Some(16 << 20);
+    let outcome = bench.run(&spec)?.outcome;
+    assert_eq!(outcome.ending, Ending::OutOfMemory, "{outcome:?}");
+    assert!(outcome.message.contains("resources"), "{outcome:?}");
+    Ok(())
+}
+
+fn make(bench: &Bench, spec: &TaskSpec, mark: &str) -> Result<String, Failed> {
+    let Some(Handle::Docker(handle)) = (bench.subject().make)().handle(spec) else { return Err("no handle".into()) };
+    let label = format!("qmanager.mark={mark}");
+    let words = ["create", "--name", &handle.name, "--label", &label, "busybox:local", "sh", "-c", "exit 9"];
+    engine::docker(&handle.host, &words);
+    Ok(handle.name)
+}
+
+fn made_already(bench: &Bench) -> Result<(), Failed> {
+    let spec = bench.script("exit 1");
+    make(bench, &spec, &spec.marker)?;
+    assert_eq!(bench.run(&spec)?.outcome.ending, Ending::Exited { code: 9 }, "there are not two containers");
+    Ok(())
+}
+
+fn made_by_others(bench: &Bench) -> Result<(), Failed> {
+    let spec = bench.script("exit 1");
+    let name = make(bench, &spec, "another")?;
+    let ended = bench.run(&spec)?;
+    assert_eq!(ended.outcome.ending, Ending::Lost, "{:?}", ended.outcome);
+    assert!(ended.outcome.message.contains(&name), "{:?}", ended.outcome);
+    engine::docker(&container().host, &["rm", &name]);
+    Ok(())
+}
+
+fn rights(bench: &Bench) -> Result<(), Failed> {
+    let script = "grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status; ls /var/run/docker.sock || true";
+    let ended = bench.run(&bench.script(script))?;
+    assert_eq!(ended.text(), "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n");
+    let mut spec = bench.script("sleep 5 & sleep 5 & sleep 5 & sleep 5 & sleep 5 & sleep 5 & wait");
+    set(&mut spec, |container| container.pids = 4);
+    let ended = bench.run(&spec)?;
+    assert!(!ended.outcome.is_success(), "a limit of processes holds");
+    Ok(())
+}
+
+fn owner(bench: &Bench) -> Result<(), Failed> {
+    if !rustix::process::geteuid().is_root() {
+        assert!(bench.run(&bench.script("echo x > made"))?.outcome.is_success());
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(std::fs::metadata(bench.files().join("made"))?.uid(), own);
+        return Ok(());
+    }
+    std::os::unix::fs::chown(bench.files(), Some(1234), Some(1235))?;
+    let mut spec = bench.script("echo x > made; id -u");
+    set(&mut spec, |container| container.user = Some((1234, 1235)));
+    let ended = bench.run(&spec)?;
+    assert_eq!(ended.text(), "1234\n", "{:?}", ended.outcome);
+    let made = std::fs::metadata(bench.files().join("made"))?;
+    assert_eq!((made.uid(), made.gid()), (1234, 1235));
+    Ok(())
 }
