@@ -107,6 +107,7 @@ fn is_transient(trouble: &Trouble) -> bool {
         "invalid reference",
         "unsupported",
         "server gave HTTP response to HTTPS client",
+        "HTTP 404 response",
     ];
     match trouble {
         Trouble::Unreachable { .. } => true,

@@ -59,8 +59,11 @@ pub enum Answer {
     /// To `Doctor`.
     Findings(Vec<Finding>),
     /// To `List`: names and labels.
-    Listed(Result<Vec<(String, BTreeMap<String, String>)>, String>),
+    Listed(Result<Vec<Listed>, String>),
 }
+
+/// A name and its labels.
+pub type Listed = (String, BTreeMap<String, String>);
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
