@@ -4,10 +4,9 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write as _,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, Stdio},
     sync::OnceLock,
 };
 
@@ -53,12 +52,6 @@ pub(crate) fn shared() -> Found {
         }
         Err(why) => Found::None(why),
     }
-}
-
-/// Says that a test program cannot do its work here; in continuous integration that is a failure.
-pub(crate) fn skipped(why: &str) -> ExitCode {
-    writeln!(std::io::stderr(), "skipped: no Docker engine: {why}").ok();
-    if in_ci() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// An engine of the test's own, in a network namespace of its own: to be killed, stopped and started again.

@@ -194,3 +194,79 @@ fn what_an_executor_ignores_is_one_warning_and_what_it_needs_an_error() {
     let findings = host.builder().unwrap().check(&workflow, &[("J".into(), EnvValue::Secret("NONE".into()))]);
     assert!(findings.errors[0].0.is_none() && findings.warnings.is_empty(), "{findings:#?}");
 }
+
+fn docker_host(dir: &Path) -> Host {
+    let mut host = host();
+    host.kind = ExecutorKind::Docker;
+    let docker = &mut host.settings.executors.docker;
+    docker.host = Some(format!("unix://{}/allowed/engine.sock", dir.display()));
+    docker.binds_allowed = vec![dir.join("allowed")];
+    docker.images_allowed = Some(vec!["debian:*".into(), "registry.internal/**".into()]);
+    for folder in ["allowed/in", "outside"] {
+        std::fs::create_dir_all(dir.join(folder)).unwrap();
+    }
+    std::fs::write(dir.join("allowed/engine.sock"), "").unwrap();
+    std::os::unix::fs::symlink(dir.join("outside"), dir.join("allowed/link")).unwrap();
+    host
+}
+
+#[test]
+fn f90_docker_binds_only_what_is_allowed_wherever_links_lead() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = docker_host(dir.path());
+    let bind = |path: &str, target: &str| {
+        let path = dir.path().join(path);
+        host.build(&format!(
+            "[{{name: a, params: {{command: x, image: \"debian:12\", volumes: [\"{}:{target}\"]}}}}]",
+            path.display()
+        ))
+    };
+    let spec = bind("allowed/in", "/in").unwrap();
+    assert_eq!((spec.volumes.len(), spec.volumes[0].dst.as_path()), (1, Path::new("/in")));
+    for (path, target, setting) in [
+        ("outside", "/x", "binds_allowed"),
+        ("allowed/link", "/x", "binds_allowed"),
+        ("allowed/../outside", "/x", "binds_allowed"),
+        ("allowed/missing", "/x", "no such file"),
+        ("allowed/engine.sock", "/x", "docker_socket"),
+        ("allowed", "/x", "docker_socket"),
+        ("allowed/in", "/jobfiles/x", "/jobfiles"),
+        ("allowed/in", "/", "below /"),
+    ] {
+        let why = bind(path, target).unwrap_err().join("; ");
+        assert!(why.contains(setting), "{path}: {why}");
+    }
+}
+
+#[test]
+fn docker_takes_only_allowed_images_and_the_configured_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut host = docker_host(dir.path());
+    let image = |host: &Host, image: &str| {
+        let image = if image.is_empty() { String::new() } else { format!(", image: \"{image}\"") };
+        host.build(&format!("[{{name: a, params: {{command: x{image}}}}}]"))
+    };
+    for allowed in ["debian:12", "debian", "registry.internal/a/b:1"] {
+        assert_eq!(image(&host, allowed).unwrap().image.as_deref(), Some(allowed));
+    }
+    for refused in ["alpine:3", "evil/debian:12", "registry.internal.evil/a:1"] {
+        assert!(image(&host, refused).unwrap_err().join(";").contains("images_allowed"), "{refused}");
+    }
+    assert!(image(&host, "").unwrap_err().join(";").contains("[executors.docker]"));
+    host.settings.executors.docker.image = Some("alpine:3".into());
+    assert_eq!(image(&host, "").unwrap().image.as_deref(), Some("alpine:3"));
+}
+
+#[test]
+fn a_container_has_no_rights_that_were_not_configured_and_nothing_of_the_callers_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = docker_host(dir.path());
+    let spec = host.build("[{name: a, params: {command: x, image: \"debian:12\"}}]").unwrap();
+    let container = spec.container.as_ref().unwrap();
+    assert!(!container.privileged && container.no_new_privileges && container.capabilities.is_empty());
+    assert_eq!((container.network.as_str(), container.pids), ("bridge", 4096));
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    assert_eq!(container.user, Some(own));
+    assert_eq!(value(&spec, "PATH"), None);
+    assert_eq!(value(&spec, "QM_JOBFILES"), Some("/jobfiles"));
+}
