@@ -1,5 +1,7 @@
 //! Faults of a PostgreSQL server and of the way to it (F37 to F44).
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in what it calls too")]
+
 use std::{
     collections::BTreeSet,
     sync::{
