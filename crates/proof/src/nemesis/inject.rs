@@ -35,6 +35,9 @@ enum How {
     Empty(std::path::PathBuf),
 }
 
+/// So many kinds are tried before the nemesis waits for its next turn.
+const TRIES: usize = 6;
+
 /// Injects faults until it is told to stop.
 #[derive(Debug)]
 pub struct Nemesis {
@@ -64,7 +67,12 @@ impl Nemesis {
             self.tend()?;
             if clock::mono() >= next {
                 next = clock::mono() + self.dice.between(every * 6 / 10, every * 14 / 10);
-                self.inject()?;
+                // Some find nothing to hit just now.
+                for _ in 0..TRIES {
+                    if self.inject()? {
+                        break;
+                    }
+                }
             }
             clock::pass(20_000);
         }
@@ -114,8 +122,9 @@ impl Nemesis {
         self.undo.iter().any(|undo| matches!(undo.how, How::Start(down) if down == index))
     }
 
-    fn inject(&mut self) -> Result<()> {
-        let Some(kind) = self.dice.pick(&self.kinds).copied() else { return Ok(()) };
+    /// Answers whether it had an effect.
+    fn inject(&mut self) -> Result<bool> {
+        let Some(kind) = self.dice.pick(&self.kinds).copied() else { return Ok(true) };
         let index = self.dice.below(self.world.hosts.len());
         let now = clock::mono();
         let mut fault = Fault {
@@ -139,6 +148,7 @@ impl Nemesis {
             Kind::LockDatabase => self.lock(&mut fault),
             Kind::FullDisk => self.fill(index, &mut fault),
         };
+        let effective = fault.effective;
         match undo {
             Some((at, how)) => self.undo.push(Undo { at, fault, how }),
             None => {
@@ -146,7 +156,7 @@ impl Nemesis {
                 self.world.evidence.append("faults.jsonl", &fault)?;
             }
         }
-        Ok(())
+        Ok(effective)
     }
 
     /// Long enough that a lease that is not renewed is over.
