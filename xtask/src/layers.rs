@@ -16,15 +16,16 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer { name: "workflow-model", uses: &[], tests: &[] },
     Layer { name: "dag-scheduler", uses: &["workflow-model"], tests: &[] },
+    Layer { name: "failpoint", uses: &[], tests: &[] },
     Layer { name: "executor", uses: &["workflow-model"], tests: &[] },
     Layer { name: "executor-shell", uses: &["executor", "workflow-model"], tests: &[] },
     Layer { name: "executor-docker", uses: &["executor", "workflow-model"], tests: &[] },
     Layer { name: "jobfiles", uses: &["workflow-model"], tests: &[] },
-    Layer { name: "job-queue", uses: &["workflow-model"], tests: &[] },
-    Layer { name: "task-process", uses: &["executor", "jobfiles", "workflow-model"], tests: &["executor-shell"] },
+    Layer { name: "job-queue", uses: &["failpoint", "workflow-model"], tests: &[] },
+    Layer { name: "task-process", uses: &["executor", "failpoint", "jobfiles", "workflow-model"], tests: &["executor-shell"] },
     Layer {
         name: "qmanager",
-        uses: &["dag-scheduler", "executor", "job-queue", "jobfiles", "task-process", "workflow-model"],
+        uses: &["dag-scheduler", "executor", "failpoint", "job-queue", "jobfiles", "task-process", "workflow-model"],
         tests: &["executor-shell"],
     },
     Layer {

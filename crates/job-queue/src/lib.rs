@@ -29,6 +29,8 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod faulty;
 mod round;
 mod word;
 

@@ -62,10 +62,13 @@ pub enum Check {
 /// # Errors
 /// [`Error::Url`] for a URL of another form; [`Error::Unusable`] when the database must not be used as it is.
 pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn JobQueue>, Error> {
-    if is_shared(url) {
-        return Ok(Arc::new(Postgres::open(url, options)?));
-    }
-    Ok(Arc::new(Sqlite::open(sqlite_path(url)?, options)?))
+    let queue: Arc<dyn JobQueue> = match is_shared(url) {
+        true => Arc::new(Postgres::open(url, options)?),
+        false => Arc::new(Sqlite::open(sqlite_path(url)?, options)?),
+    };
+    #[cfg(feature = "failpoints")]
+    let queue = crate::faulty::Faulty::wrap(queue);
+    Ok(queue)
 }
 
 /// Brings a database to this version's form; answers what was done, in words. Within a tokio runtime.

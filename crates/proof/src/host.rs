@@ -143,7 +143,12 @@ impl Host {
 
     /// Waits until the daemon says that it serves.
     pub fn wait_ready(&self) -> bool {
-        clock::until(20 * SECOND, || self.run_dir().join("manager.json").exists())
+        let said = || {
+            let text = std::fs::read(self.run_dir().join("manager.json")).ok()?;
+            let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+            Some(state["process"]["pid"].as_i64() == self.pid().map(i64::from))
+        };
+        clock::until(20 * SECOND, || said().unwrap_or(false))
     }
 
     /// The daemon's number while it is there.

@@ -13,6 +13,7 @@
 //! workspace: what it says about the product is not said with the product's code.
 
 pub mod audit;
+pub mod calls;
 pub mod checker;
 pub mod client;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod dice;
 pub mod evidence;
 pub mod history;
 pub mod host;
+pub mod matrix;
 pub mod nemesis;
 pub mod plan;
 pub mod process;

@@ -121,6 +121,25 @@ impl JobPlan {
         Self { key, queue, tasks: vec![TaskPlan::plain(Vec::new(), Body::Exit { code: 0, ms: 1, heals: None })] }
     }
 
+    /// Four tasks: one that fails at first, one that leaves a grandchild, one that writes.
+    #[must_use]
+    pub fn small(key: String, queue: String) -> Self {
+        let first = TaskPlan::plain(Vec::new(), Body::Exit { code: 0, ms: 150, heals: None });
+        let heals = Body::Exit { code: 7, ms: 100, heals: Some(2) };
+        let flaky = TaskPlan { retry: 2, ..TaskPlan::plain(vec![0], heals) };
+        let forks = TaskPlan::plain(vec![0], Body::Forks { ms: 200 });
+        let last = TaskPlan::plain(vec![1, 2], Body::Output { seed: 7, bytes: 50_000 });
+        Self { key, queue, tasks: vec![first, flaky, forks, last] }
+    }
+
+    /// Six tasks: two diamonds, one end that fails and is retried.
+    #[must_use]
+    pub fn six(key: String, queue: String) -> Self {
+        let task = |after: &[usize]| TaskPlan::plain(after.to_vec(), Body::Exit { code: 0, ms: 20, heals: None });
+        let flaky = TaskPlan { retry: 1, ..TaskPlan::plain(vec![3], Body::Exit { code: 7, ms: 20, heals: Some(2) }) };
+        Self { key, queue, tasks: vec![task(&[]), task(&[0]), task(&[0]), task(&[1, 2]), flaky, task(&[3])] }
+    }
+
     /// The workflow as the command line takes it. `program`: the test task's argv up to its body.
     #[must_use]
     pub fn workflow(&self, program: &[String]) -> Value {

@@ -28,8 +28,7 @@ pub fn all(run: &str, folder: &Path) -> Vec<Process> {
 }
 
 fn of_run(pid: i32, run: &str, folder: &Path) -> Option<Process> {
-    let title = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let title = String::from_utf8_lossy(&title).replace('\0', " ");
+    let title = title(pid)?;
     let ours = title.contains(&*folder.to_string_lossy()) || variable(pid, MARKER).is_some_and(|value| value == run);
     (ours && !is_zombie(pid)).then_some(Process { pid, title })
 }
@@ -40,6 +39,20 @@ pub fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut lines = environment.split(|byte| *byte == 0).filter_map(|line| std::str::from_utf8(line).ok());
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
+/// The command line of a process.
+#[must_use]
+pub fn title(pid: i32) -> Option<String> {
+    let title = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&title).replace('\0', " "))
+}
+
+/// The parent of a process.
+#[must_use]
+pub fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The children of a process.

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub managers: u32,
     /// Workers of each.
     pub workers: u32,
+    /// So many in a million calls of the queue fail.
+    pub store_faults: u32,
     /// Only these kinds of faults, if any are named.
     pub kinds: Vec<Kind>,
     /// The folder of the programs under test.
@@ -59,7 +61,19 @@ const DISK: &str = "size=512m,mode=0700";
 /// # Errors
 /// The run could not be made. (What it proves is for the checker to say.)
 pub fn run(wanted: &Wanted) -> Result<Evidence> {
-    let setting = Arc::new(set_up(wanted)?);
+    let form = Form {
+        run: format!("{}-{}", wanted.seed, std::process::id()),
+        programs: wanted.programs.clone(),
+        folder: wanted.folder.clone(),
+        workers: wanted.workers,
+        ..Form::default()
+    };
+    let setting = Arc::new(set_up(&form)?);
+    if wanted.store_faults > 0 {
+        let points = setting.programs.join("failpoints");
+        fs::create_dir(&points)?;
+        fs::write(points.join("rate"), format!("{} {}", wanted.seed, wanted.store_faults))?;
+    }
     let disks = Disks::mount(&setting.folder, wanted.managers);
     let evidence = Folder(setting.folder.clone());
     let hosts: Result<Vec<Host>> = (0..wanted.managers).map(|n| Host::new(Arc::clone(&setting), n)).collect();
@@ -102,33 +116,46 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
     })?;
     let phases = [began, faults.0, faults.1, wait_for_quiet(&setting, &mut hosts)?];
     stop(&mut hosts);
-    let about = About {
-        run: setting.run.clone(),
-        seed: wanted.seed,
-        db: "sqlite".into(),
-        managers: wanted.managers,
-        workers: setting.workers,
-        parallel: setting.parallel,
-        lease: setting.lease_ms * 1_000,
-        grace: setting.grace_ms * 1_000,
-        poll: SECOND,
-        offset: clock::wall() - clock::mono(),
-        phases,
-        slack: SLACK,
-        faults: true,
-    };
+    let about = About { phases, ..about(&setting, wanted.seed, wanted.managers) };
     collect(&setting, &hosts, &about, &evidence)
 }
 
-fn set_up(wanted: &Wanted) -> Result<Setting> {
-    let folder = wanted.folder.clone();
+/// What a run is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    pub(crate) run: String,
+    pub(crate) programs: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) lease_ms: i64,
+    pub(crate) grace_ms: i64,
+    pub(crate) workers: u32,
+    pub(crate) parallel: u32,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self {
+            run: String::new(),
+            programs: PathBuf::new(),
+            folder: PathBuf::new(),
+            lease_ms: 6_000,
+            grace_ms: 1_000,
+            workers: 3,
+            parallel: 4,
+        }
+    }
+}
+
+/// Makes the run's folder, with the programs in it.
+pub(crate) fn set_up(form: &Form) -> Result<Setting> {
+    let folder = form.folder.clone();
     ensure!(!folder.exists(), "{} is there already", folder.display());
     let programs = folder.join("bin");
     fs::create_dir_all(&programs)?;
     fs::create_dir_all(folder.join("secrets"))?;
     fs::write(folder.join("secrets").join(SECRET), CANARY)?;
     for name in ["qmanager", "qworker", "task-executor", "proof"] {
-        let from = wanted.programs.join(name);
+        let from = form.programs.join(name);
         let to = programs.join(name);
         // A link where that is possible: the next build makes a new file.
         fs::hard_link(&from, &to)
@@ -136,15 +163,34 @@ fn set_up(wanted: &Wanted) -> Result<Setting> {
             .with_context(|| from.display().to_string())?;
     }
     Ok(Setting {
-        run: format!("{}-{}", wanted.seed, std::process::id()),
+        run: form.run.clone(),
         db: Database::Sqlite(folder.join("h0").join("queue.db")),
         folder,
         programs,
-        lease_ms: 6_000,
-        grace_ms: 1_000,
-        workers: wanted.workers,
-        parallel: 4,
+        lease_ms: form.lease_ms,
+        grace_ms: form.grace_ms,
+        workers: form.workers,
+        parallel: form.parallel,
     })
+}
+
+/// What is known of a run from its setting; its phases are not.
+pub(crate) fn about(setting: &Setting, seed: u64, managers: u32) -> About {
+    About {
+        run: setting.run.clone(),
+        seed,
+        db: "sqlite".into(),
+        managers,
+        workers: setting.workers,
+        parallel: setting.parallel,
+        lease: setting.lease_ms * 1_000,
+        grace: setting.grace_ms * 1_000,
+        poll: SECOND,
+        offset: clock::wall() - clock::mono(),
+        phases: [0; 4],
+        slack: SLACK,
+        faults: true,
+    }
 }
 
 /// Waits until no job is open; answers when that was.
@@ -158,7 +204,8 @@ fn wait_for_quiet(setting: &Setting, hosts: &mut [Host]) -> Result<i64> {
     Ok(clock::mono())
 }
 
-fn stop(hosts: &mut [Host]) {
+/// Stops the hosts, and waits until their processes are gone.
+pub(crate) fn stop(hosts: &mut [Host]) {
     for host in hosts.iter_mut() {
         host.signal(Signal::TERM);
         host.wait(60 * SECOND);
@@ -166,7 +213,8 @@ fn stop(hosts: &mut [Host]) {
     clock::until(5 * SECOND, || hosts.iter().all(|host| host.processes().is_empty()));
 }
 
-fn collect(setting: &Setting, hosts: &[Host], about: &About, evidence: &Folder) -> Result<Evidence> {
+/// Puts the evidence into the folder, and reads all of it.
+pub(crate) fn collect(setting: &Setting, hosts: &[Host], about: &About, evidence: &Folder) -> Result<Evidence> {
     evidence.put("about.json", about)?;
     evidence.put("audit.json", &setting.db.changes()?)?;
     let jobs = setting.db.jobs()?;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use executor::{Capture, Captured, Control, Ending, Executor, Handle, Io, Outcome};
+use failpoint::Point;
 use rustix::{
     fd::OwnedFd,
     fs::Mode,
@@ -51,7 +52,10 @@ pub fn run(executors: &[&dyn Executor], forked: impl FnOnce()) -> Option<ExitCod
     match template::is_wanted() {
         Ok(false) => {}
         Ok(true) => match template::serve() {
-            Ok(Served::Forked) => forked(),
+            Ok(Served::Forked) => {
+                let _goes_on = failpoint::at(Point::C6);
+                forked();
+            }
             Ok(Served::Over) => return Some(ExitCode::SUCCESS),
             Err(_) => return Some(ExitCode::from(exit::BAD_REQUEST)),
         },
@@ -218,6 +222,7 @@ fn execute<'a>(
     match begun {
         Ok(handle) => {
             launch.call = request.reply.as_deref().and_then(|reply| Call::begin(reply).ok());
+            let _goes_on = failpoint::at(Point::C9);
             let outcome = wait(*executor, request, &handle, control, launch);
             // A process leaves nothing that would have to wait for the report.
             launch.handle = (request.executor != ExecutorKind::Shell).then_some((*executor, handle));
@@ -239,8 +244,10 @@ fn start(
     if control.take().is_some() {
         return Err(Outcome::new(Ending::Stopped, ""));
     }
+    let _goes_on = failpoint::at(Point::C7);
     launch.started = now();
     let handle = with_umask(request.umask, || executor::drive(executor, executor.start(&request.spec)))?;
+    let _goes_on = failpoint::at(Point::C8);
     launch.record = store_handle(&handle, &request.paths);
     Ok(handle)
 }
@@ -313,9 +320,11 @@ fn store_handle(handle: &Handle, paths: &Paths) -> Option<Record> {
 
 /// The file is the record, the message is what makes it fast; either alone is enough.
 fn deliver(report: &TaskReport, path: &Path, record: Option<Record>, reply: Option<(&Path, Option<Call>)>) -> u8 {
+    let _goes_on = failpoint::at(Point::C10);
     let body = codec::encode_report(report);
     let became = record.is_some_and(|record| record.become_report(path, &body).is_ok());
     let stored = became || file::replace(path, &body).is_ok();
+    let _goes_on = failpoint::at(Point::C11);
     let delivered = reply.map(|(reply, call)| {
         let called = call.map(|call| call.finish(&body, outbox::LINGER));
         match called {
@@ -325,6 +334,7 @@ fn deliver(report: &TaskReport, path: &Path, record: Option<Record>, reply: Opti
             _ => outbox::send_message(reply, &body, outbox::LINGER).is_ok(),
         }
     });
+    let _goes_on = failpoint::at(Point::C12);
     match (stored, delivered) {
         (true, Some(true) | None) => exit::DELIVERED,
         (true, Some(false)) => exit::ON_DISK,

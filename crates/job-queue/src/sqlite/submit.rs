@@ -9,7 +9,12 @@ use super::{
 use crate::{Error, Micros, NewJob, Submitted};
 
 pub(super) fn submit(db: &mut Db, jobs: &[NewJob]) -> Result<Vec<Submitted>, Error> {
-    db.write(Durability::Full, |conn, now| jobs.iter().map(|job| put(conn, now, job)).collect())
+    db.write(Durability::Full, |conn, now| {
+        let submitted = jobs.iter().map(|job| put(conn, now, job)).collect();
+        // Killed here, nothing of it is there.
+        let _goes_on = failpoint::at(failpoint::Point::C2);
+        submitted
+    })
 }
 
 fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error> {

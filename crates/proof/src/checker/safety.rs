@@ -268,6 +268,8 @@ pub(super) fn exit_fidelity(view: &View<'_>, found: &mut Vec<String>) {
             Some((_, rc)) if row.implied => rc != 0,
             None if row.implied => plan.timeout.is_some(),
             Some((_, 0)) => row.status == "succeeded",
+            // It would have been retried, and the job was cancelled in the same step.
+            Some((_, rc)) if cause == Some("cancelled") => row.code == Some(rc),
             Some((_, rc)) if rc > 128 => row.status != "succeeded" && cause == Some("signal") && row.code == Some(rc),
             Some((_, rc)) => row.status != "succeeded" && cause == Some("user_exit") && row.code == Some(rc),
             None => match cause {

@@ -146,6 +146,7 @@ impl Nemesis {
             Kind::KillClient => self.client(&mut fault),
             Kind::RemoveSocket | Kind::RemoveRunDir | Kind::RemoveWake => self.remove(index, &mut fault),
             Kind::LockDatabase => self.lock(&mut fault),
+            Kind::LoseAnswer => None,
             Kind::FullDisk => self.fill(index, &mut fault),
         };
         let effective = fault.effective;
@@ -321,6 +322,12 @@ impl Nemesis {
         }
         Some((clock::mono() + self.dice.between(500_000, 5_000_000), How::Empty(ballast)))
     }
+}
+
+/// The attempt whose task a task executor runs.
+#[must_use]
+pub fn attempt_below(executor: i32) -> Option<(String, usize, u32)> {
+    process::children(executor).into_iter().find_map(attempt_of)
 }
 
 /// The attempt of a task's process, from the marker that its task executor gave it.

@@ -40,6 +40,8 @@ pub enum Kind {
     RemoveWake,
     /// Somebody holds the database (`BEGIN EXCLUSIVE`).
     LockDatabase,
+    /// The answer of the queue is lost (crash matrix only).
+    LoseAnswer,
     /// The disk of state-dir and database is full for a while.
     FullDisk,
 }
@@ -110,6 +112,7 @@ impl Kind {
             | Self::KillClient
             | Self::RemoveSocket
             | Self::RemoveWake
+            | Self::LoseAnswer
             | Self::LockDatabase => false,
         }
     }

@@ -5,6 +5,6 @@ mod inject;
 mod kind;
 mod world;
 
-pub use inject::Nemesis;
+pub use inject::{Nemesis, attempt_below};
 pub use kind::{Fault, Kind};
 pub use world::World;

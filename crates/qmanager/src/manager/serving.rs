@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use job_queue::{CancelHow, JobQueue, Owner, Poll};
+use task_process::JobDir;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use workflow_model::{Epoch, JobId, JobStatus, QueueName};
 
@@ -203,6 +204,10 @@ impl Serving {
 
     fn exited(&mut self, manager: &mut Manager, index: usize, status: std::io::Result<std::process::ExitStatus>) {
         let place = &mut manager.places[index];
+        if let Doing::Job(job, _) = place.doing {
+            self.tidy(manager, job);
+        }
+        let place = &mut manager.places[index];
         place.ended();
         self.state_dirty = true;
         if let Some(how) = self.stop {
@@ -220,6 +225,19 @@ impl Serving {
             place.crashes = Some(format!("ended {} times without doing anything ({status})", place.restarts));
         }
         self.restart_at.insert(index, Instant::now() + delay);
+    }
+
+    /// A worker that died with its job may have committed its end already (C17): then no other worker comes, and we do
+    /// what it would have done.
+    fn tidy(&self, manager: &Manager, job: JobId) {
+        let (queue, dir) = (Arc::clone(&self.queue), JobDir::new(manager.options.layout.job(job), 0));
+        tokio::spawn(async move {
+            if queue.get(job).await.is_ok_and(|job| job.status.is_terminal())
+                && let Err(error) = dir.finish()
+            {
+                tracing::warn!(%error, "cannot tidy a job's folder");
+            }
+        });
     }
 
     fn restart(&mut self, manager: &mut Manager) {

@@ -110,6 +110,7 @@ impl Worker {
                 return Err(Hindered::Invalid(problem));
             }
         };
+        let _goes_on = failpoint::at(failpoint::Point::C5);
         let spare = match self.spares.take() {
             Ok(spare) => spare,
             Err(error) => {

@@ -112,6 +112,9 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     for launch in launches {
         worker.launch(run, launch).await;
     }
+    if turn.progressed {
+        let _goes_on = failpoint::at(failpoint::Point::C15);
+    }
     for (task, urgency) in turn.stops {
         stop(worker, run, task, urgency);
     }
