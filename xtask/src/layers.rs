@@ -22,7 +22,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "executor-docker", uses: &["executor", "workflow-model"], tests: &[] },
     Layer { name: "jobfiles", uses: &["workflow-model"], tests: &[] },
     Layer { name: "job-queue", uses: &["failpoint", "workflow-model"], tests: &[] },
-    Layer { name: "task-process", uses: &["executor", "failpoint", "jobfiles", "workflow-model"], tests: &["executor-shell"] },
+    Layer {
+        name: "task-process",
+        uses: &["executor", "failpoint", "jobfiles", "workflow-model"],
+        tests: &["executor-shell"],
+    },
     Layer {
         name: "qmanager",
         uses: &["dag-scheduler", "executor", "failpoint", "job-queue", "jobfiles", "task-process", "workflow-model"],

@@ -11,11 +11,8 @@ use anyhow::{Context as _, Result};
 use crate::{command::Cmd, suite::Outcome, workspace::Workspace};
 
 /// The runs of `cargo xtask test`.
-const TEST: &[&[&str]] = &[
-    &["soak", "--seconds", "60", "--seed", "1"],
-    &["matrix", "--cells", "20", "--seed", "1"],
-    &["calls"],
-];
+const TEST: &[&[&str]] =
+    &[&["soak", "--seconds", "60", "--seed", "1"], &["matrix", "--cells", "20", "--seed", "1"], &["calls"]];
 /// The runs of `cargo xtask soak --full`.
 const FULL: &[&[&str]] = &[&["matrix"], &["calls"], &["soak", "--minutes", "30"]];
 

@@ -8,8 +8,8 @@ use std::sync::{
 
 use async_trait::async_trait;
 use job_queue::{
-    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions, Poll,
-    Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions,
+    Poll, Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
     conformance::Store,
     faulty::{Faults, Faulty},
 };

@@ -49,6 +49,10 @@ pub fn run(number: u64, after: bool, programs: &Path, folder: PathBuf) -> Result
     let evidence = Folder(folder.clone());
     let mut host = Host::new(Arc::clone(&setting), 0)?;
     host.start()?;
+    if !host.wait_ready() {
+        // It could not ask the queue and has said so; a person or the service manager starts it again.
+        host.start()?;
+    }
     ensure!(host.wait_ready(), "the daemon does not start; see its log in {}", folder.display());
     setting.db.install()?;
     let began = clock::mono();

@@ -141,14 +141,15 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until the daemon says that it serves.
-    pub fn wait_ready(&self) -> bool {
-        let said = || {
-            let text = std::fs::read(self.run_dir().join("manager.json")).ok()?;
+    /// Waits until the daemon says that it serves; `false` also when it ends instead.
+    pub fn wait_ready(&mut self) -> bool {
+        let said = |host: &Self| {
+            let text = std::fs::read(host.run_dir().join("manager.json")).ok()?;
             let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
-            Some(state["process"]["pid"].as_i64() == self.pid().map(i64::from))
+            Some(state["process"]["pid"].as_i64() == host.pid().map(i64::from))
         };
-        clock::until(20 * SECOND, || said().unwrap_or(false))
+        clock::until(20 * SECOND, || self.ended().is_some() || said(self).unwrap_or(false));
+        self.pid().is_some()
     }
 
     /// The daemon's number while it is there.

@@ -81,7 +81,11 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
     for host in &mut hosts {
         host.start()?;
     }
-    ensure!(hosts.iter().all(Host::wait_ready), "a daemon does not start; see its log in {}", setting.folder.display());
+    ensure!(
+        hosts.iter_mut().all(Host::wait_ready),
+        "a daemon does not start; see its log in {}",
+        setting.folder.display()
+    );
     setting.db.install()?;
 
     let dice = Dice::new(wanted.seed);
