@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::server::Psql;
+
+mod postgres;
 mod sqlite;
 
 /// The database under test.
@@ -13,6 +16,8 @@ mod sqlite;
 pub enum Database {
     /// One file on this host.
     Sqlite(PathBuf),
+    /// A server, for many hosts.
+    Postgres(Psql),
 }
 
 /// A change of a job's row, or of one of its tasks'.
@@ -117,6 +122,7 @@ impl Database {
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(psql) => psql.0.clone(),
         }
     }
 
@@ -127,6 +133,7 @@ impl Database {
     pub fn install(&self) -> Result<()> {
         match self {
             Self::Sqlite(path) => sqlite::install(path),
+            Self::Postgres(psql) => postgres::install(psql),
         }
         .context("cannot install the audit trail")
     }
@@ -138,6 +145,7 @@ impl Database {
     pub fn changes(&self) -> Result<Vec<Change>> {
         match self {
             Self::Sqlite(path) => sqlite::changes(path),
+            Self::Postgres(psql) => postgres::changes(psql),
         }
         .context("cannot read the audit trail")
     }
@@ -149,6 +157,7 @@ impl Database {
     pub fn jobs(&self) -> Result<Vec<JobEnd>> {
         match self {
             Self::Sqlite(path) => sqlite::jobs(path),
+            Self::Postgres(psql) => postgres::jobs(psql),
         }
         .context("cannot read the jobs")
     }
@@ -160,6 +169,7 @@ impl Database {
     pub fn open_jobs(&self) -> Result<u64> {
         match self {
             Self::Sqlite(path) => sqlite::open_jobs(path),
+            Self::Postgres(psql) => postgres::open_jobs(psql),
         }
         .context("cannot count the jobs")
     }
@@ -171,6 +181,7 @@ impl Database {
     pub fn health(&self) -> Result<Health> {
         match self {
             Self::Sqlite(path) => sqlite::health(path),
+            Self::Postgres(psql) => postgres::health(psql),
         }
         .context("cannot check the database")
     }

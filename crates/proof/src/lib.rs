@@ -25,6 +25,7 @@ pub mod matrix;
 pub mod nemesis;
 pub mod plan;
 pub mod process;
+pub mod server;
 pub mod snapshot;
 pub mod soak;
 pub mod task;

@@ -20,6 +20,7 @@ proof soak [OPTION..]     a run with random faults, judged from outside
   --seconds N             the same in seconds
   --seed S                the seed of all choices [the time]
   --every S               seconds between two faults [5]
+  --db DB                 sqlite, a postgres:// URL, or postgres: a server of the run's own [sqlite]
   --managers M            QManagers [1]
   --workers N             workers of each [3]
   --store-faults N        so many in a million calls of the queue fail (the programs must have `failpoints`)
@@ -212,6 +213,7 @@ fn wanted(args: &[String]) -> Result<soak::Wanted> {
         managers: 1,
         workers: 3,
         store_faults: 0,
+        db: None,
         kinds: Vec::new(),
         programs,
         folder: PathBuf::new(),
@@ -225,6 +227,7 @@ fn wanted(args: &[String]) -> Result<soak::Wanted> {
             "--seed" => wanted.seed = value.parse()?,
             "--every" => wanted.every = value.parse::<i64>()? * SECOND,
             "--managers" => wanted.managers = value.parse()?,
+            "--db" => wanted.db = (value != "sqlite").then(|| value.clone()),
             "--workers" => wanted.workers = value.parse()?,
             "--fault" => wanted.kinds.push(serde_json::from_value(value.as_str().into()).context("a kind of fault")?),
             "--programs" => wanted.programs = value.into(),

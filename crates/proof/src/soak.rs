@@ -19,6 +19,7 @@ use crate::{
     host::{Host, Setting},
     nemesis::{Kind, Nemesis, World},
     plan::{JobPlan, SECRET},
+    server::{Psql, Server},
     snapshot,
 };
 
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub length: i64,
     /// Between two faults, in microseconds.
     pub every: i64,
+    /// The database: `None` = SQLite, else a URL, or `postgres` for a server of the run's own.
+    pub db: Option<String>,
     /// QManagers.
     pub managers: u32,
     /// Workers of each.
@@ -68,7 +71,19 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         workers: wanted.workers,
         ..Form::default()
     };
-    let setting = Arc::new(set_up(&form)?);
+    let mut setting = set_up(&form)?;
+    let server = match wanted.db.as_deref() {
+        None => None,
+        Some("postgres") => Some(Arc::new(Server::start(&setting.folder.join("server"))?)),
+        Some(url) => {
+            setting.db = Database::Postgres(Psql(url.into()));
+            None
+        }
+    };
+    if let Some(server) = &server {
+        setting.db = Database::Postgres(Psql(server.url()));
+    }
+    let setting = Arc::new(setting);
     if wanted.store_faults > 0 {
         let points = setting.programs.join("failpoints");
         fs::create_dir(&points)?;
@@ -78,6 +93,11 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
     let evidence = Folder(setting.folder.clone());
     let hosts: Result<Vec<Host>> = (0..wanted.managers).map(|n| Host::new(Arc::clone(&setting), n)).collect();
     let mut hosts = hosts?;
+    if matches!(setting.db, Database::Postgres(_)) {
+        let made = setting.qmanager("h0", &["queue", "migrate"]).status()?;
+        ensure!(made.success(), "the queue's database cannot be made");
+        setting.db.install()?;
+    }
     for host in &mut hosts {
         host.start()?;
     }
@@ -86,7 +106,9 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         "a daemon does not start; see its log in {}",
         setting.folder.display()
     );
-    setting.db.install()?;
+    if matches!(setting.db, Database::Sqlite(_)) {
+        setting.db.install()?;
+    }
 
     let dice = Dice::new(wanted.seed);
     let clients = Clients::new(Arc::clone(&setting), evidence.clone(), hosts.len());
@@ -96,6 +118,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         hosts,
         evidence: evidence.clone(),
         clients: Arc::clone(&clients.submitting),
+        server: server.clone(),
         own_disk: disks.is_some(),
     };
     let (mut hosts, faults) = thread::scope(|scope| -> Result<_> {
@@ -183,7 +206,7 @@ pub(crate) fn about(setting: &Setting, seed: u64, managers: u32) -> About {
     About {
         run: setting.run.clone(),
         seed,
-        db: "sqlite".into(),
+        db: if matches!(setting.db, Database::Sqlite(_)) { "sqlite" } else { "postgres" }.into(),
         managers,
         workers: setting.workers,
         parallel: setting.parallel,

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Seek as _, SeekFrom, Write as _},
     path::Path,
+    process::Child,
     time::Duration,
 };
 
@@ -11,23 +12,42 @@ use anyhow::Result;
 use rusqlite::Connection;
 use rustix::fs::FallocateFlags;
 
+use crate::server::Psql;
+
 /// Somebody who holds the database; lets go when it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(Connection);
+pub(super) enum Lock {
+    File(Connection),
+    Server(Child),
+}
 
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(2))?;
         connection.execute_batch("BEGIN EXCLUSIVE")?;
-        Ok(Self(connection))
+        Ok(Self::File(connection))
+    }
+
+    /// Keeps everybody from the jobs.
+    pub(super) fn of_server(psql: &Psql, micros: i64) -> Result<Self> {
+        let seconds = micros / 1_000_000 + 1;
+        let sql = format!("BEGIN; LOCK TABLE qmanager.job; SELECT pg_sleep({seconds}); ROLLBACK");
+        Ok(Self::Server(psql.start(&sql)?))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A connection that is closed rolls back by itself.
-        let _rolled_back = self.0.execute_batch("ROLLBACK");
+        match self {
+            // A connection that is closed rolls back by itself.
+            Self::File(connection) => drop(connection.execute_batch("ROLLBACK")),
+            // The server notices that its client has gone when it has slept, at the latest.
+            Self::Server(child) => {
+                child.kill().ok();
+                child.wait().ok();
+            }
+        }
     }
 }
 

@@ -52,7 +52,13 @@ impl Nemesis {
     #[must_use]
     pub fn new(dice: Dice, world: World, only: &[Kind]) -> Self {
         let wanted = |kind: &Kind| only.is_empty() || only.contains(kind);
-        let chosen = Kind::ALL.iter().filter(|(kind, _)| wanted(kind) && (world.own_disk || *kind != Kind::FullDisk));
+        let possible = |kind: &Kind| match kind {
+            Kind::FullDisk => world.own_disk,
+            Kind::RestartServer => world.server.is_some(),
+            Kind::EndSessions => matches!(world.setting.db, Database::Postgres(_)),
+            _ => true,
+        };
+        let chosen = Kind::ALL.iter().filter(|(kind, _)| wanted(kind) && possible(kind));
         let kinds = chosen.flat_map(|(kind, weight)| std::iter::repeat_n(*kind, *weight)).collect();
         Self { dice, world, undo: Vec::new(), kinds }
     }
@@ -146,6 +152,7 @@ impl Nemesis {
             Kind::KillClient => self.client(&mut fault),
             Kind::RemoveSocket | Kind::RemoveRunDir | Kind::RemoveWake => self.remove(index, &mut fault),
             Kind::LockDatabase => self.lock(&mut fault),
+            Kind::RestartServer | Kind::EndSessions => self.server(&mut fault),
             Kind::LoseAnswer => None,
             Kind::FullDisk => self.fill(index, &mut fault),
         };
@@ -286,6 +293,7 @@ impl Nemesis {
             Kind::RemoveRunDir => !self.is_down(index) && std::fs::remove_dir_all(&run_dir).is_ok(),
             Kind::RemoveWake => match &self.world.setting.db {
                 Database::Sqlite(path) => std::fs::remove_file(format!("{}.wake", path.display())).is_ok(),
+                Database::Postgres(psql) => psql.run(&sessions("query ILIKE 'LISTEN%'")).is_ok(),
             },
             _ => {
                 let entries = std::fs::read_dir(&run_dir).ok()?;
@@ -304,10 +312,22 @@ impl Nemesis {
         if self.undo.iter().any(|undo| matches!(undo.how, How::Unlock(_) | How::Empty(_))) {
             return None;
         }
-        let Database::Sqlite(path) = &self.world.setting.db;
-        let lock = Lock::take(path).ok()?;
+        let lasts = self.dice.between(500_000, 8_000_000);
+        let lock = match &self.world.setting.db {
+            Database::Sqlite(path) => Lock::take(path).ok()?,
+            Database::Postgres(psql) => Lock::of_server(psql, lasts).ok()?,
+        };
         fault.effective = true;
-        Some((clock::mono() + self.dice.between(500_000, 8_000_000), How::Unlock(lock)))
+        Some((clock::mono() + lasts, How::Unlock(lock)))
+    }
+
+    fn server(&mut self, fault: &mut Fault) -> Option<(i64, How)> {
+        let Database::Postgres(psql) = &self.world.setting.db else { return None };
+        fault.effective = match (fault.kind, &self.world.server) {
+            (Kind::RestartServer, Some(server)) => server.crash_and_restart().is_ok(),
+            _ => psql.run(&sessions("true")).is_ok(),
+        };
+        None
     }
 
     fn fill(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {
@@ -322,6 +342,14 @@ impl Nemesis {
         }
         Some((clock::mono() + self.dice.between(500_000, 5_000_000), How::Empty(ballast)))
     }
+}
+
+/// Ends the sessions of this database that are like this, but not the one that says so.
+fn sessions(which: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+         AND pid <> pg_backend_pid() AND ({which})"
+    )
 }
 
 /// The attempt whose task a task executor runs.

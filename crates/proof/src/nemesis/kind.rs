@@ -40,6 +40,10 @@ pub enum Kind {
     RemoveWake,
     /// Somebody holds the database (`BEGIN EXCLUSIVE`).
     LockDatabase,
+    /// The PostgreSQL server crashes and is started again.
+    RestartServer,
+    /// The sessions of the queue are ended by the server (`pg_terminate_backend`).
+    EndSessions,
     /// The answer of the queue is lost (crash matrix only).
     LoseAnswer,
     /// The disk of state-dir and database is full for a while.
@@ -88,6 +92,8 @@ impl Kind {
         (Self::RemoveWake, 4),
         (Self::LockDatabase, 6),
         (Self::FullDisk, 4),
+        (Self::RestartServer, 8),
+        (Self::EndSessions, 8),
     ];
 
     /// Whether a running attempt may be lost by it, through no fault of the product: its task executor was hit, or its
@@ -102,7 +108,9 @@ impl Kind {
             | Self::StopExecutor
             | Self::StopManager
             | Self::RemoveRunDir
-            | Self::FullDisk => true,
+            | Self::FullDisk
+            | Self::RestartServer
+            | Self::LockDatabase => true,
             Self::KillWorker
             | Self::KillManager
             | Self::Term
@@ -112,8 +120,8 @@ impl Kind {
             | Self::KillClient
             | Self::RemoveSocket
             | Self::RemoveWake
-            | Self::LoseAnswer
-            | Self::LockDatabase => false,
+            | Self::EndSessions
+            | Self::LoseAnswer => false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::{
     evidence::Folder,
     host::{Host, Setting},
+    server::Server,
 };
 
 /// The run as the nemesis sees it.
@@ -18,6 +19,8 @@ pub struct World {
     pub evidence: Folder,
     /// Clients that are in the middle of a `submit`, by process number.
     pub clients: Arc<Mutex<Vec<i32>>>,
+    /// The server, if it is ours.
+    pub server: Option<Arc<Server>>,
     /// Whether each host's state-dir is a file system of its own, which can be filled.
     pub own_disk: bool,
 }
