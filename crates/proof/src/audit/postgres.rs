@@ -1,5 +1,7 @@
 //! The audit trail of a PostgreSQL queue. Rows come as JSON, one a line.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::server::Psql;
 
 const INSTALL: &str = "
 CREATE TABLE qmanager.proof_audit (
-  seq bigserial PRIMARY KEY, t bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+  seq bigserial PRIMARY KEY, tx bigint NOT NULL DEFAULT txid_current(), t bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
   job uuid, round integer, epoch bigint, key text, status text, cancel text, slot text, run_dir text,
   task integer, gone boolean, attempt integer, retries integer, losses integer, cause text, message text, code integer,
   stopping text, pid integer);
@@ -40,7 +42,7 @@ pub(super) fn install(psql: &Psql) -> Result<()> {
 
 pub(super) fn changes(psql: &Psql) -> Result<Vec<Change>> {
     let rows = rows(psql, "SELECT * FROM qmanager.proof_audit ORDER BY seq")?;
-    let change = |row: &Value| {
+    let change = |row: &Value| -> Result<Change> {
         let what = match (row["task"].as_u64(), row["gone"].as_bool()) {
             (Some(task), Some(true)) => Changed::TaskGone { task: usize::try_from(task)? },
             (Some(_), _) => Changed::Task(task_row(row)?),
@@ -61,7 +63,28 @@ pub(super) fn changes(psql: &Psql) -> Result<Vec<Change>> {
             what,
         })
     };
-    rows.iter().map(change).collect()
+    let changes = rows.iter().map(|row| Ok((row["tx"].as_i64().unwrap_or_default(), change(row)?)));
+    Ok(in_order(changes.collect::<Result<_>>()?))
+}
+
+/// What one transaction changed happened at once, in whatever order the server wrote it: claims come first, then ends,
+/// then what follows from them, then the end of the job.
+fn in_order(changes: Vec<(i64, Change)>) -> Vec<Change> {
+    let mut begun: BTreeMap<i64, i64> = BTreeMap::new();
+    for (transaction, change) in &changes {
+        begun.entry(*transaction).or_insert(change.seq);
+    }
+    let rank = |change: &Change| match &change.what {
+        Changed::Job { owner: Some(_), .. } => 0,
+        Changed::TaskGone { .. } => 1,
+        Changed::Task(row) if row.status != "running" => 2,
+        Changed::Task(_) => 3,
+        Changed::Job { owner: None, .. } => 4,
+    };
+    let mut changes = changes;
+    changes.sort_by_key(|(transaction, change)| (begun[transaction], rank(change), change.seq));
+    let renumbered = (0..).zip(changes).map(|(seq, (_, change))| Change { seq, ..change });
+    renumbered.collect()
 }
 
 pub(super) fn jobs(psql: &Psql) -> Result<Vec<JobEnd>> {
