@@ -21,6 +21,7 @@ mod invalid;
 mod limits;
 mod names;
 mod program;
+mod resources;
 mod scale;
 mod signals;
 mod task_executor;

@@ -146,3 +146,31 @@ fn open(path: &Path) -> Sqlite {
 fn on_a_runtime<T>(body: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(body)
 }
+
+/// A claim's time does not depend on how many jobs wait.
+#[test]
+fn f84_claims_among_100_000_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    on_a_runtime(async {
+        let queue = open(&path);
+        for _ in 0..10 {
+            queue.submit((0..10_000).map(|_| job()).collect()).await.unwrap();
+        }
+        let mut times = Vec::new();
+        for n in 0..200 {
+            let mut claim = claim_by(&format!("default{n:03}"));
+            claim.dead.clear();
+            let begin = now();
+            assert!(queue.claim(&claim).await.unwrap().is_some());
+            times.push(begin.elapsed());
+        }
+        times.sort();
+        assert!(times[197] < Duration::from_millis(50), "the slowest: {:?}", &times[190..]);
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "what a claim takes is measured")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -77,11 +77,11 @@ pub(super) fn concurrency(view: &View<'_>, found: &mut Vec<String>) {
         // A killed task executor holds no slot any more, whatever its task still has to say.
         let killed = view.faults().find_map(|fault| {
             let hit = fault.attempt.as_ref().is_some_and(|(j, t, a)| (j.as_str(), *t, *a) == (job, task, n));
-            // With the run-dir go the slots: new ones know nothing of who has the old ones, and it takes a second until
-            // all workers have noticed.
+            // With the run-dir go the slots: new ones know nothing of who has the old ones, and it takes a beat until
+            // everybody has noticed.
             let gone = match fault.kind {
                 Kind::KillHost => fault.t.1,
-                Kind::RemoveRunDir => fault.t.1 + 2 * SECOND,
+                Kind::RemoveRunDir => fault.t.1 + view.evidence.about.lease / 3 + 2 * SECOND,
                 _ => i64::MIN,
             };
             (hit || fault.host == attempt.host && gone > begin).then_some(fault.t.0)

@@ -261,6 +261,10 @@ pub(super) fn exit_fidelity(view: &View<'_>, found: &mut Vec<String>) {
         let Some((_, row)) = attempt.closed else { continue };
         let Some(plan) = view.task(job, task) else { continue };
         let cause = row.cause;
+        // Who kills everything on a host kills tasks whose executors may still have said so.
+        if view.is_killed_with_its_host((job, task, n)) {
+            continue;
+        }
         if is_loss(cause) || row.status == "waiting" || !attempt.stopping.is_empty() || plan.body == Body::Join {
             continue;
         }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     audit::{Change, Changed, TaskRow},
+    clock::SECOND,
     evidence::Evidence,
-    nemesis::Fault,
+    nemesis::{Fault, Kind},
     plan::{JobPlan, TaskPlan},
     witness::Mark,
 };
@@ -176,6 +177,16 @@ impl<'a> View<'a> {
         self.faults().any(|fault| {
             let hit = fault.attempt.as_ref().is_none_or(|(job, task, n)| (job.as_str(), *task, *n) == key);
             fault.kind.may_lose() && hit && fault.t.0 - CLOCKS <= to && fault.t.1 + after >= from
+        })
+    }
+
+    /// Whether everything on its host was killed while it lived.
+    pub(super) fn is_killed_with_its_host(&self, key: Key<'_>) -> bool {
+        let Some(attempt) = self.attempts.get(&key) else { return false };
+        self.faults().any(|fault| {
+            let alive =
+                attempt.begins.first().is_some_and(|begin| *begin <= fault.t.1) && attempt.last + SECOND >= fault.t.0;
+            fault.kind == Kind::KillHost && fault.host == attempt.host && alive && attempt.end.is_none()
         })
     }
 

@@ -35,6 +35,9 @@ enum How {
     Empty(std::path::PathBuf),
 }
 
+/// How the titles of workers and task executors begin.
+const OURS: [&str; 2] = ["qworker: ", "task-executor: "];
+
 /// So many kinds are tried before the nemesis waits for its next turn.
 const TRIES: usize = 6;
 
@@ -232,7 +235,11 @@ impl Nemesis {
                 fault.effective = process::signal(pid, Signal::KILL);
                 // Until nothing is left: one may have started another in between.
                 clock::until(5 * SECOND, || {
-                    let left = self.world.hosts[index].processes();
+                    let mut left = self.world.hosts[index].processes();
+                    // Nobody is to tell how somebody else ended.
+                    left.sort_by_key(|process| {
+                        !process.title.starts_with(OURS[0]) && !process.title.starts_with(OURS[1])
+                    });
                     for process in &left {
                         process::signal(process.pid, Signal::KILL);
                     }

@@ -97,7 +97,7 @@ impl Kind {
     ];
 
     /// Whether a running attempt may be lost by it, through no fault of the product: its task executor was hit, or its
-    /// lease could not be renewed.
+    /// lease could not be renewed (a database that is locked for longer than a lease, when its manager dies besides).
     #[must_use]
     pub fn may_lose(self) -> bool {
         match self {
