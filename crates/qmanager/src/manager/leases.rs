@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use job_queue::JobQueue;
+use tokio::time::timeout;
 use workflow_model::{Epoch, JobId};
 
 use crate::layout::Layout;
@@ -10,9 +11,9 @@ use crate::layout::Layout;
 /// Renews and writes the lease files of the jobs still held; answers those that are another's by now.
 ///
 /// The deadline is taken *before* the renewal is sent, so that a task executor's idea of the lease never outlives the
-/// database's. When the database cannot be reached, the lease of a worker that lives does not expire on SQLite (its
-/// slot lock decides, design §6 Lease): the files are written all the same. On a `shared` queue it does: another host takes
-/// the job then, and the tasks must have ended by that time.
+/// database's. A queue that other hosts share decides: without its answer the last deadline stands. One that is this
+/// host's alone (SQLite) does not: its slot locks do (design §6 Lease), so while it is locked or full the files are
+/// written all the same, and not only when the call gives up (a worker that was stopped in a commit holds it up for 5 s).
 pub(super) async fn renew(
     queue: Arc<dyn JobQueue>,
     layout: Layout,
@@ -21,15 +22,24 @@ pub(super) async fn renew(
     shared: bool,
 ) -> (Vec<JobId>, Option<job_queue::Error>) {
     let deadline = task_process::boottime_now() + micros(ttl);
-    let (held, error) = match queue.renew(&jobs, ttl).await {
-        Ok(held) => (held, None),
-        Err(error) => (jobs.iter().map(|(job, _)| *job).collect(), Some(error)),
+    let all = || jobs.iter().map(|(job, _)| *job).collect();
+    let mut call = std::pin::pin!(queue.renew(&jobs, ttl));
+    let answer = match timeout(ttl / 6, &mut call).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            if !shared {
+                jobs.iter().for_each(|(job, epoch)| write(&layout, *job, *epoch, deadline));
+            }
+            call.await
+        }
     };
-    if shared && error.is_some() {
-        return (Vec::new(), error);
-    }
+    let (held, error): (Vec<JobId>, _) = match answer {
+        Ok(held) => (held, None),
+        Err(error) if shared => return (Vec::new(), Some(error)),
+        Err(error) => (all(), Some(error)),
+    };
     let mut lost = Vec::new();
-    for (job, epoch) in jobs {
+    for (job, epoch) in jobs.iter().copied() {
         if held.contains(&job) {
             write(&layout, job, epoch, deadline);
         } else {

@@ -37,6 +37,7 @@ impl Serving {
     /// The end of a handover, when the workers are gone and so nothing is claimed any more: the leases of all jobs that
     /// are ours last until the next manager is there. Never shorter than what their task executors count on already.
     pub(super) async fn prolong(&mut self, manager: &Manager, keep: Duration) {
+        let keep = keep.max(manager.options.times.lease);
         // One that began earlier would end the leases earlier.
         while self.renewals.join_next().await.is_some() {}
         let (queue, options) = (Arc::clone(&self.queue), &manager.options);
