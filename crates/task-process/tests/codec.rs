@@ -11,8 +11,8 @@ use task_process::{
 };
 use workflow_model::{Attempt, Epoch, ExecutorKind, TaskIx, TaskName};
 
-const REQUEST_V1: &[u8] = include_bytes!("golden/request-v1.bin");
-const REPORT_V1: &[u8] = include_bytes!("golden/report-v1.json");
+const REQUEST_V1: &[u8] = include_bytes!("../../../tests/fixtures/v1/task/request.bin");
+const REPORT_V1: &[u8] = include_bytes!("../../../tests/fixtures/v1/task/report.json");
 
 fn request() -> TaskRequest {
     TaskRequest {
