@@ -1,5 +1,8 @@
 //! What a manager and its workers say to each other: JSON lines over the socket pair that is a worker's standard
 //! input. Its end (EOF) tells either side that the other is gone.
+//!
+//! While the programs are replaced on disk, a manager keeps workers of the next version (F09). So fields are only ever
+//! added, with defaults, and a message that one side does not know yet is passed over.
 
 use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
@@ -105,6 +108,31 @@ pub(crate) struct Setup {
     pub(crate) log: String,
 }
 
+/// One of the two kinds of message.
+pub(crate) trait Message: for<'de> Deserialize<'de> {
+    /// What they are called on the wire.
+    const NAMES: &'static [&'static str];
+}
+
+impl Message for Order {
+    const NAMES: &'static [&'static str] = &["setup", "claim", "cancel", "stop"];
+}
+
+impl Message for Word {
+    const NAMES: &'static [&'static str] = &["beat", "took", "progressed", "rows", "left", "idle", "degraded", "ready"];
+}
+
+/// Whether a line is a message, of a name that this version does not know.
+fn is_unknown<T: Message>(line: &str) -> bool {
+    match serde_json::from_str(line) {
+        Ok(serde_json::Value::String(name)) => !T::NAMES.contains(&name.as_str()),
+        Ok(serde_json::Value::Object(map)) if map.len() == 1 => {
+            !map.keys().all(|name| T::NAMES.contains(&name.as_str()))
+        }
+        _ => false,
+    }
+}
+
 /// Reads the lines of the other side.
 #[derive(Debug)]
 pub(crate) struct Ear(Lines<BufReader<OwnedReadHalf>>);
@@ -167,11 +195,17 @@ impl Ear {
     /// The next message; `None` when the other side is gone.
     ///
     /// # Errors
-    /// A line is not of the expected form (another version of the program).
-    pub(crate) async fn hear<T: for<'de> Deserialize<'de>>(&mut self) -> io::Result<Option<T>> {
-        // A reset is how a killed peer with unread data looks: the same as its end.
-        let Some(line) = self.0.next_line().await.unwrap_or(None) else { return Ok(None) };
-        serde_json::from_str(&line).map(Some).map_err(io::Error::other)
+    /// A line is not a message, or a known one of another form (a much older or newer version of the program).
+    pub(crate) async fn hear<T: Message>(&mut self) -> io::Result<Option<T>> {
+        loop {
+            // A reset is how a killed peer with unread data looks: the same as its end.
+            let Some(line) = self.0.next_line().await.unwrap_or(None) else { return Ok(None) };
+            match serde_json::from_str(&line) {
+                Ok(message) => return Ok(Some(message)),
+                Err(_) if is_unknown::<T>(&line) => tracing::debug!("passed over a message of a newer version"),
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
     }
 }
 
@@ -199,3 +233,6 @@ fn line<T: Serialize>(message: &T) -> String {
     line.push('\n');
     line
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,56 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const STATE: &str = include_str!("../../../../tests/fixtures/v1/files/manager.json");
+    const STOP: &str = include_str!("../../../../tests/fixtures/v1/files/stop.json");
+
+    fn state() -> ManagerState {
+        let boot_id = "45ae0bc6-1cc5-45d3-8215-4e833e9a5d7f".to_owned();
+        let worker = |number: u32| WorkerState {
+            slot: format!("default{number:02}"),
+            queue: QueueName::default(),
+            executor: ExecutorKind::Shell,
+            pid: (number > 0).then_some(4712),
+            job: (number > 0).then(|| "01a20ced-2d28-7012-b03d-b083dfd37384".parse().unwrap()),
+            degraded: None,
+            restarts: number,
+        };
+        ManagerState {
+            v: 1,
+            version: "0.1.0".into(),
+            process: ProcessId { pid: 4711, start_time: 1_342_221, boot_id },
+            host: "3d1219c7c4c5404aaa1f6d2a48adfda4".into(),
+            since: 1_700_000_000_000_000,
+            workers: vec![worker(0), worker(1)],
+            degraded: Some("the disk is full".into()),
+        }
+    }
+
+    /// `status` and `stop` of one version meet the daemon of another.
+    #[test]
+    fn files_of_version_1_are_read_and_are_what_this_version_writes() {
+        let stop = StopRequest { how: StopHow::Handover, keep_s: Some(600) };
+        let now = [serde_json::to_value(state()).unwrap(), serde_json::to_value(stop).unwrap()];
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/v1/files");
+            for (name, value) in ["manager.json", "stop.json"].iter().zip(&now) {
+                fs::write(folder.join(name), serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
+            }
+            return;
+        }
+        let old: [Value; 2] = [STATE, STOP].map(|text| serde_json::from_str(text).unwrap());
+        assert_eq!(now, old, "changed since version 1 (tests/fixtures/README.md)");
+        let more = |text: &str| text.replacen('{', "{\"new\":[1],", 1);
+        let read: ManagerState = serde_json::from_str(&more(STATE)).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), old[0]);
+        let read: StopRequest = serde_json::from_str(&more(STOP)).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), old[1]);
+    }
+}

@@ -50,7 +50,7 @@ impl Serving {
             }
         };
         let (lost, error) = {
-            let (layout, keep) = (options.layout.clone(), keep.max(options.times.lease));
+            let layout = options.layout.clone();
             leases::renew(queue, layout, jobs, keep, options.is_shared()).await
         };
         if let Some(error) = error {
