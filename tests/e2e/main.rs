@@ -24,6 +24,7 @@ mod program;
 mod resources;
 mod scale;
 mod signals;
+mod stable;
 mod task_executor;
 mod template;
 mod upgrade;

@@ -306,3 +306,39 @@ fn f21_a_start_before_the_old_one_is_gone_is_refused_and_does_no_harm() {
     host.qmanager(["stop"]).success();
     host.assert_nothing_left();
 }
+
+/// Beats and renewals go on while the tasks take all the CPU there is, and no attempt is lost for it.
+#[test]
+fn f83_64_busy_tasks_cost_no_lease() {
+    let host = host().with_env("QMANAGER__TIMES__LEASE", "6s");
+    let mut daemon = host.start(&["--workers", "2", "--parallel", "64"]);
+    let witness = Witness::new(host.dir());
+    let go = host.dir().join("go");
+    let busy = format!("while [ ! -e {} ]; do :; done", go.display());
+    let text: String = (0..32).map(|number| witness.task(&format!("t{number}"), &[], &busy)).collect();
+    let file = host.write("busy.yaml", text);
+    let jobs = [host.submit(&[path(&file)]), host.submit(&[path(&file)])];
+    until("all 64 are busy", || witness.len() == 64);
+    let first: Vec<u64> = jobs.iter().map(|job| lease(&host, job)).collect();
+    let deadline = |job: &str| lease(&host, job);
+    // Two leases long: with one missed the tasks would have been told to end.
+    until("both leases were renewed for two lease times", || {
+        jobs.iter().zip(&first).all(|(job, first)| deadline(job) >= first + 12_000_000)
+    });
+    assert_eq!(host.titled("qworker: ").len(), 2);
+    host.write("go", "");
+    for job in &jobs {
+        host.qmanager(["wait", job, "--timeout", "100s"]).success();
+        let shown = host.job(job);
+        let tasks = shown["task_list"].as_array().expect("tasks");
+        assert!(tasks.iter().all(|task| task["attempt"] == 1 && task["losses"] == 0), "{shown}");
+    }
+    let said = daemon.stderr();
+    assert!(!said.contains("silent") && !said.contains("a worker ended"), "{said}");
+    stop(&host, &mut daemon);
+}
+
+/// The deadline in a job's lease file; 0 = none yet.
+fn lease(host: &Host, job: &str) -> u64 {
+    Lease::read(&host.run_dir().join("leases").join(job)).map_or(0, |lease| lease.deadline)
+}

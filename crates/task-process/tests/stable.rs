@@ -23,7 +23,7 @@ const PUSH: &[u8] = include_bytes!("../../../tests/fixtures/v1/task/zmtp-push.bi
 const PULL: &[u8] = include_bytes!("../../../tests/fixtures/v1/task/zmtp-pull.bin");
 
 fn handle() -> Handle {
-    let boot_id = "45ae0bc6-1cc5-45d3-8215-4e833e9a5d7f".to_owned();
+    let boot_id = "8f6c0b7e-4a68-4bf6-a8a1-2c1f0d9c7a11".to_owned();
     Handle::Shell(ShellHandle {
         leader: ProcessId { pid: 19264, start_time: 1_342_221, boot_id },
         session: 19257,

@@ -127,7 +127,7 @@ mod tests {
     const STOP: &str = include_str!("../../../../tests/fixtures/v1/files/stop.json");
 
     fn state() -> ManagerState {
-        let boot_id = "45ae0bc6-1cc5-45d3-8215-4e833e9a5d7f".to_owned();
+        let boot_id = "8f6c0b7e-4a68-4bf6-a8a1-2c1f0d9c7a11".to_owned();
         let worker = |number: u32| WorkerState {
             slot: format!("default{number:02}"),
             queue: QueueName::default(),
@@ -141,7 +141,7 @@ mod tests {
             v: 1,
             version: "0.1.0".into(),
             process: ProcessId { pid: 4711, start_time: 1_342_221, boot_id },
-            host: "3d1219c7c4c5404aaa1f6d2a48adfda4".into(),
+            host: "a3c1f0e2b4d596877869504132231405".into(),
             since: 1_700_000_000_000_000,
             workers: vec![worker(0), worker(1)],
             degraded: Some("the disk is full".into()),
