@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::harness::{Host, repository};
+use crate::harness::{Host, repository, until};
 
 /// A page's block of code.
 struct Block {
@@ -81,6 +81,57 @@ fn the_configuration_of_the_documentation_is_accepted() {
     let text = block.text.replace("/var/lib/qmanager", home.to_str().expect("UTF-8"));
     host.write("qmanager.toml", text);
     host.qmanager(["config", "--origin", "--config", "qmanager.toml"]).success();
+}
+
+/// The unit is what systemd takes, and a backup that is made while tasks run is a queue that goes on.
+#[test]
+fn the_operations_page_works_as_it_stands() {
+    let page = fs::read_to_string(repository("docs/operations.md")).expect("the page");
+    let blocks: Vec<Block> = blocks().into_iter().filter(|block| block.place.contains("operations.md")).collect();
+    let unit = &blocks.iter().find(|block| block.language == "ini").expect("the unit").text;
+    for line in ["Type=notify", "KillMode=process", "Delegate=yes"] {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    let host = Host::new();
+    let tool =
+        |program: &str| host.command("sh", ["-c", &format!("command -v {program}")]).output().expect("sh").status;
+    if tool("systemd-analyze").success() {
+        let unit = unit.replace("/usr/local/bin/qmanager", "/bin/true");
+        let file = host.write("qmanager.service", unit);
+        let verified =
+            host.command("systemd-analyze", ["verify", file.to_str().expect("text")]).output().expect("it runs");
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    } else {
+        crate::harness::skipped("no systemd-analyze: the unit is not verified");
+    }
+    assert!(page.contains("VACUUM INTO"));
+    if !tool("sqlite3").success() {
+        return crate::harness::skipped("no sqlite3: the backup of the page is not tried");
+    }
+    let go = host.dir().join("go");
+    let wait = format!("- name: a\n  params: {{command: 'while [ ! -e {} ]; do sleep 0.02; done'}}\n", go.display());
+    let file = host.write("w.yaml", wait);
+    let mut daemon = host.start(&["--workers", "1"]);
+    let job = host.submit(&[file.to_str().expect("text")]);
+    until("it runs", || host.job(&job)["status"] == "running");
+    // The page's own lines, with this host's folders.
+    host.write("backup/.keep", "");
+    let script = |with: &str| {
+        let block = blocks.iter().find(|block| block.language == "text" && block.text.contains(with)).expect("a block");
+        let text = block.text.replace("/var/lib/qmanager", host.state_dir().to_str().expect("text"));
+        let text = text.replace("/backup", host.dir().join("backup").to_str().expect("text"));
+        let text = text.replace("qmanager st", &format!("'{}' st", crate::harness::QMANAGER));
+        let done = host.command("sh", ["-euc", &text]).output().expect("sh");
+        assert!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    assert_eq!(script("VACUUM INTO").trim(), "ok");
+    script("cp /backup/queue.db");
+    daemon.wait().success();
+    host.write("go", "");
+    host.qmanager(["wait", &job, "--timeout", "60s"]).success();
+    host.qmanager(["stop"]).success();
+    host.assert_nothing_left();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Managers and workers of neighbouring versions understand each other: the lines of version 1 (tests/fixtures).
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use serde_json::Value;
 use workflow_model::{ExecutorKind, QueueName, TaskStatus};
@@ -21,6 +21,7 @@ fn orders() -> Vec<Order> {
         parallel: 8,
         settings,
         store: "fs:/var/lib/qmanager/jobs".into(),
+        place: None,
     };
     let setup = Setup {
         number: 2,
