@@ -110,7 +110,12 @@ fn files_below_the_state_dir_have_the_names_of_version_1() {
     daemon.wait().success();
     let mut names = BTreeSet::new();
     walk(&host.state_dir(), &host.state_dir(), &mut names);
-    let now: String = names.iter().map(|name| name.replace(&job, "<job>") + "\n").collect();
+    let shown = |name: &String| match name.split_once("/reports/").filter(|(_, name)| !name.starts_with("0.")) {
+        // A place that goes from attempt to attempt is named by chance.
+        Some((folder, _)) => format!("{folder}/reports/<place>\n"),
+        None => format!("{name}\n"),
+    };
+    let now: String = names.iter().map(shown).collect::<String>().replace(&job, "<job>");
     assert_eq!(now, fixture("files/layout.txt", &now), "tests/fixtures/README.md");
     host.write("go", "");
     let mut daemon = host.start(&["--workers", "1", "--parallel", "2"]);
