@@ -60,6 +60,7 @@ fn a_handle_of_version_1_is_read_and_is_what_this_version_writes() {
         lease: file("lease"),
         tmp: file("tmp"),
         recycle: false,
+        blank: None,
     };
     // A later version adds fields; what came before `grace` has none.
     for text in [HANDLE.to_owned(), HANDLE.replacen('{', "{\"new\":[1],", 1)] {
