@@ -90,7 +90,9 @@ fn task(host: &str, round: u32) {
         container: Some(Box::new(container)),
         ..TaskSpec::default()
     };
-    let control = Nobody(rustix::pipe::pipe().expect("a pipe").0);
+    // Its writing end stays open: closed, it would be readable.
+    let (reader, _writer) = rustix::pipe::pipe().expect("a pipe");
+    let control = Nobody(reader);
     let (mut out, mut err) = (Capture::nowhere(), Capture::nowhere());
     let handle = drive(&executor, executor.start(&spec)).expect("a handle");
     let io = Io { control: &control, out: &mut out, err: &mut err };
