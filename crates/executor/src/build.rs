@@ -129,10 +129,10 @@ impl<'a> SpecBuilder<'a> {
             image: self.image(params),
             env,
             stdin,
-            stdout: params.stdout.clone(),
+            stdout: params.stdout.as_deref().map(str::to_owned),
             volumes,
             job_files: job.job_files.to_path_buf(),
-            workdir: params.workdir.clone().unwrap_or_default(),
+            workdir: params.workdir.as_deref().unwrap_or_default().to_owned(),
             resources: Resources { cpus: params.resources.cpus, memory: params.resources.memory },
             timeout: task.timeout,
             grace: self.settings.tasks.grace,
@@ -203,7 +203,7 @@ impl<'a> SpecBuilder<'a> {
 
     fn volumes(&self, params: &Params, notes: &mut Notes) -> Vec<Volume> {
         let mut volumes = Vec::with_capacity(params.volumes.len());
-        for written in &params.volumes {
+        for written in params.volumes.iter() {
             match self.volume(written) {
                 Ok(volume) => volumes.push(volume),
                 Err(why) => notes.problems.push(why),
@@ -225,7 +225,7 @@ impl<'a> SpecBuilder<'a> {
         for (name, value) in &self.settings.tasks.env {
             env.set(name, value);
         }
-        let of_task = task.params.as_ref().map(|params| params.env.as_slice()).unwrap_or_default();
+        let of_task = task.params.as_ref().map(|params| &*params.env).unwrap_or_default();
         for (name, value) in job.env.iter().chain(of_task) {
             if let Err(why) = check_name(name) {
                 notes.problems.push(format!("`env`: the name {name:?} {why}"));

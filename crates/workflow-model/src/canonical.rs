@@ -211,7 +211,7 @@ impl Serialize for Volume {
     }
 }
 
-struct Pairs<'a>(&'a Vec<(String, EnvValue)>);
+struct Pairs<'a>(&'a [(String, EnvValue)]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -219,10 +219,14 @@ impl Serialize for Pairs<'_> {
     }
 }
 
-fn some<T>(list: &Vec<T>) -> Option<&Vec<T>> {
+fn some<T>(list: &[T]) -> Option<&[T]> {
     (!list.is_empty()).then_some(list)
 }
 
-fn entry<M: SerializeMap>(map: &mut M, key: &'static str, value: Option<&impl Serialize>) -> Result<(), M::Error> {
+fn entry<M: SerializeMap>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<&(impl Serialize + ?Sized)>,
+) -> Result<(), M::Error> {
     value.map_or(Ok(()), |value| map.serialize_entry(key, value))
 }

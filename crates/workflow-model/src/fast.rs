@@ -125,8 +125,8 @@ fn task(raw: RawTask<'_>) -> Result<(Task, Vec<Text<'_>>), Odd> {
         retry,
         timeout: optional(raw.timeout, |text| check::timeout(&text.0))?,
         allow_failure: raw.allow_failure,
-        group: optional(raw.group, |text| checked(text, check::words))?,
-        description: raw.description.0.map(|text| text.0.into_owned()),
+        group: optional(raw.group, |text| checked(text, check::words))?.map(Into::into),
+        description: raw.description.0.map(|text| text.0.into()),
         params: raw.params.0.map(|raw| params(raw).map(Box::new)).transpose()?,
     };
     Ok((task, raw.depends))
@@ -143,13 +143,13 @@ fn params(raw: RawParams<'_>) -> Result<Params, Odd> {
     };
     Ok(Params {
         command: optional(raw.command, command)?,
-        shell: optional(raw.shell, |list| argv(list, "shell"))?,
-        image: optional(raw.image, |text| checked(text, check::image))?,
-        env: values(raw.env, check::env_name, check::argument)?,
+        shell: optional(raw.shell, |list| argv(list, "shell"))?.map(Into::into),
+        image: optional(raw.image, |text| checked(text, check::image))?.map(Into::into),
+        env: values(raw.env, check::env_name, check::argument)?.into(),
         stdin: optional(raw.stdin, input)?,
-        stdout: optional(raw.stdout, |text| checked(text, check::file_path))?,
+        stdout: optional(raw.stdout, |text| checked(text, check::file_path))?.map(Into::into),
         volumes: raw.volumes.iter().map(|text| check::volume(&text.0)).collect::<Result<_, _>>()?,
-        workdir: optional(raw.workdir, |text| checked(text, check::relative))?,
+        workdir: optional(raw.workdir, |text| checked(text, check::relative))?.map(Into::into),
         resources,
         request: request.map(Box::new),
     })

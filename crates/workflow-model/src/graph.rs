@@ -23,6 +23,13 @@ impl Edges {
             .push(u32::try_from(self.targets.len()).expect("BUG: text within its limit has fewer than 2^32 names"));
     }
 
+    /// The dependencies of all tasks, in the order of the tasks, and where each task's end.
+    pub(crate) fn from_ends(targets: Vec<TaskIx>, mut ends: Vec<u32>) -> Self {
+        debug_assert_eq!(ends.last().map_or(0, |end| *end as usize), targets.len());
+        ends.insert(0, 0);
+        Self { starts: ends, targets }
+    }
+
     /// What a task depends on.
     pub(crate) fn of(&self, task: TaskIx) -> &[TaskIx] {
         &self.targets[self.starts[task.index()] as usize..self.starts[task.index() + 1] as usize]

@@ -20,9 +20,9 @@ pub struct Task {
     /// Its failure counts as success for its descendants and for the job.
     pub allow_failure: bool,
     /// Tasks of one group fold to one row for people.
-    pub group: Option<String>,
+    pub group: Option<Box<str>>,
     /// For people; not part of any hash.
-    pub description: Option<String>,
+    pub description: Option<Box<str>>,
     /// What to run; `None` = a join: no process, succeeds.
     pub params: Option<Box<Params>>,
 }
@@ -78,25 +78,26 @@ impl Default for Retry {
     }
 }
 
-/// What an executor needs. Nothing in here is ever expanded or substituted.
+/// What an executor needs. Nothing in here is ever expanded or substituted. A job may have a million of them: texts and
+/// lists that never grow are kept without room for it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params {
     /// What to run; `None` = the image's default (an error under shell).
     pub command: Option<Command>,
     /// The shell that runs a [`Command::Line`], as an argv that takes the line as its last argument; `None` = [`Params::SHELL`].
-    pub shell: Option<Vec<String>>,
+    pub shell: Option<Box<[String]>>,
     /// The container image (docker, kube).
-    pub image: Option<String>,
+    pub image: Option<Box<str>>,
     /// Environment, in the order of the file; names are unique.
-    pub env: Vec<(String, EnvValue)>,
+    pub env: Box<[(String, EnvValue)]>,
     /// Standard input; `None` = `/dev/null`.
     pub stdin: Option<Input>,
     /// Publish standard output as this job file on success. Relative, without `..`.
-    pub stdout: Option<String>,
+    pub stdout: Option<Box<str>>,
     /// Folders the task finds at a given place.
-    pub volumes: Vec<Volume>,
+    pub volumes: Box<[Volume]>,
     /// The working directory. Relative to the job files, without `..`; `None` = the job files.
-    pub workdir: Option<String>,
+    pub workdir: Option<Box<str>>,
     /// What it may use.
     pub resources: Resources,
     /// What the api executor sends; `None` if none of its keys is written.
@@ -113,7 +114,10 @@ impl Params {
         match self.command.as_ref()? {
             Command::Argv(argv) => Some(argv.clone()),
             Command::Line(line) => {
-                let shell = self.shell.clone().unwrap_or_else(|| Self::SHELL.map(str::to_owned).to_vec());
+                let shell = match &self.shell {
+                    Some(shell) => shell.to_vec(),
+                    None => Self::SHELL.map(str::to_owned).to_vec(),
+                };
                 Some(shell.into_iter().chain([line.clone()]).collect())
             }
         }

@@ -39,7 +39,7 @@ impl Workflow {
         debug_assert_eq!(tasks.len(), edges.tasks());
         tasks.shrink_to_fit();
         edges.shrink();
-        let mut names = NameIndex::default();
+        let mut names = NameIndex::with_capacity(tasks.len());
         for (ix, task) in tasks.iter().enumerate() {
             names.insert(task.name.as_str(), ix as u32, |ix| tasks[ix as usize].name.as_str());
         }
@@ -167,27 +167,22 @@ impl Assembly {
 
     /// The workflow, if every dependency was defined and there is no cycle.
     pub(crate) fn finish(self) -> Result<Workflow, Error> {
-        let mut edges = Edges::default();
-        let mut start = 0;
-        for end in &self.ends {
-            let deps = &self.deps[start..*end as usize];
-            for dep in deps {
-                if let Symbol::Named(name) = &self.symbols[*dep as usize] {
-                    let task = self.tasks[edges.tasks()].name.clone();
-                    return Err(Error::UnknownDependency { task, dependency: name.to_string() });
-                }
-            }
-            edges.push(deps.iter().map(|dep| match self.symbols[*dep as usize] {
-                Symbol::Task(ix) => TaskIx(ix),
-                Symbol::Named(_) => unreachable!("BUG: checked above"),
-            }));
-            start = *end as usize;
+        if let Some(at) = self.deps.iter().position(|dep| matches!(self.symbols[*dep as usize], Symbol::Named(_))) {
+            let task = self.ends.partition_point(|end| *end as usize <= at);
+            let dependency = self.name(self.deps[at]).to_owned();
+            return Err(Error::UnknownDependency { task: self.tasks[task].name.clone(), dependency });
         }
+        let Self { tasks, ends, deps, symbols, index } = self;
+        // In its place: a million tasks have several million of them.
+        let targets = deps.into_iter().map(|dep| match symbols[dep as usize] {
+            Symbol::Task(ix) => TaskIx(ix),
+            Symbol::Named(_) => unreachable!("BUG: looked for above"),
+        });
+        let edges = Edges::from_ends(targets.collect(), ends);
+        drop((symbols, index));
         if let Some(cycle) = edges.cycles(1).pop() {
-            return Err(Error::Cycle(cycle_text(cycle.iter().map(|task| self.tasks[task.index()].name.as_str()))));
+            return Err(Error::Cycle(cycle_text(cycle.iter().map(|task| tasks[task.index()].name.as_str()))));
         }
-        let tasks = self.tasks;
-        drop((self.symbols, self.index, self.deps));
         Ok(Workflow::from_checked(tasks, edges))
     }
 
@@ -242,6 +237,10 @@ pub(crate) struct NameIndex {
 }
 
 impl NameIndex {
+    fn with_capacity(names: usize) -> Self {
+        Self { table: HashTable::with_capacity(names), hasher: RandomState::new() }
+    }
+
     pub(crate) fn get<'a>(&self, name: &str, name_of: impl Fn(u32) -> &'a str) -> Option<u32> {
         self.table.find(self.hasher.hash_one(name), |number| name_of(*number) == name).copied()
     }

@@ -112,7 +112,7 @@ fn f77_values_reach_the_task_as_written() {
     ] {
         let yaml = workflow(&format!("- name: a\n  params:\n    command: x\n    env: {{V: {written}}}\n"));
         let params = yaml.task(TaskIx(0)).params.as_ref().unwrap();
-        assert_eq!(params.env, [("V".to_owned(), EnvValue::Text(text.to_owned()))], "{written}");
+        assert_eq!(params.env[..], [("V".to_owned(), EnvValue::Text(text.to_owned()))], "{written}");
         let quoted = serde_json::to_string(text).unwrap();
         let json = format!(r#"[{{"name": "a", "params": {{"command": "x", "env": {{"V": {quoted}}}}}}}]"#);
         assert_eq!(workflow(&json), yaml, "{written}");
@@ -122,7 +122,7 @@ fn f77_values_reach_the_task_as_written() {
     for written in ["1.10", "1e3", "-0", "18446744073709551616", "true", "7", "-7", "0.1000"] {
         let json = workflow(&format!(r#"[{{"name": "a", "params": {{"command": "x", "env": {{"V": {written}}}}}}}]"#));
         let params = json.task(TaskIx(0)).params.as_ref().unwrap();
-        assert_eq!(params.env, [("V".to_owned(), EnvValue::Text(written.to_owned()))]);
+        assert_eq!(params.env[..], [("V".to_owned(), EnvValue::Text(written.to_owned()))]);
     }
     let taken = workflow("- name: 2024\n- name: b\n  depends: [2024]\n");
     assert_eq!(taken.deps(TaskIx(1)), [TaskIx(0)]);

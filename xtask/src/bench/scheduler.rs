@@ -1,5 +1,5 @@
 //! W6: a million tasks with three million edges, in memory, by an example program of `dag-scheduler`, which measures
-//! flat arrays and plain daggy beside itself.
+//! flat arrays and plain daggy beside itself; and from the text of a workflow, by another.
 
 use std::collections::BTreeMap;
 
@@ -47,5 +47,24 @@ pub(crate) fn w6(bench: &Bench<'_>) -> Result<Vec<Row>> {
         }
         rows.extend(both);
     }
+    rows.extend(from_text(bench)?);
     Ok(rows)
+}
+
+/// JSON in memory to a workflow, a plan, and the last end. The text counts until it is loaded.
+fn from_text(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let built = bench.workspace.build("dag-scheduler", &["--features", "workflow", "--example", "w6_text"], true)?;
+    let program = built.get("w6_text").context("dag-scheduler has no example `w6_text`")?;
+    let (mut seconds, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..bench.options.runs {
+        let text = bench.ground.cmd(program).read()?;
+        let said: Said = serde_json::from_str(&text).with_context(|| format!("what w6_text says: {text}"))?;
+        seconds.push(said.total_s);
+        peaks.push(said.peak_mib);
+    }
+    let (time, peak) = (Sample::of(&seconds), Sample::of(&peaks));
+    Ok(vec![
+        Row::new("W6", "from JSON text", time, "s").check(Check::at_most("", time.median, 3.0)),
+        Row::new("W6", "from JSON text, peak memory", peak, "MiB").check(Check::at_most("", peak.median, 500.0)),
+    ])
 }

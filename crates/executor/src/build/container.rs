@@ -32,18 +32,20 @@ impl SpecBuilder<'_> {
     /// The task's image, else the configured one.
     pub(crate) fn image(&self, params: &Params) -> Option<String> {
         let default = if self.kind == ExecutorKind::Docker { self.docker().image.as_ref() } else { None };
-        params.image.as_ref().or(default).cloned()
+        params.image.as_deref().or(default.map(String::as_str)).map(str::to_owned)
     }
 
     /// Why the image may not be used here. The configured default needs no permission.
     pub(crate) fn image_refused(&self, params: &Params) -> Option<String> {
-        let (Some(image), Some(allowed)) = (&params.image, &self.docker().images_allowed) else { return None };
+        let (Some(image), Some(allowed)) = (params.image.as_deref(), &self.docker().images_allowed) else {
+            return None;
+        };
         if self.kind != ExecutorKind::Docker {
             return None;
         }
         // As the engine reads it: no tag and no digest means `latest`.
         let name = image.rsplit('/').next().unwrap_or(image);
-        let full = if name.contains([':', '@']) { image.clone() } else { format!("{image}:latest") };
+        let full = if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") };
         if allowed.iter().any(|pattern| fast_glob::glob_match(pattern, &full)) {
             return None;
         }

@@ -63,7 +63,7 @@ impl Graph {
     pub fn of(workflow: &Workflow) -> Self {
         let node = |task: &workflow_model::Task| Node {
             label: task.name.as_str().to_owned(),
-            group: task.group.clone(),
+            group: task.group.as_deref().map(str::to_owned),
             ..Node::default()
         };
         let nodes = workflow.tasks().iter().map(node).collect();

@@ -24,13 +24,22 @@ impl Reader<'_, '_> {
         };
         Some(Params {
             command: fields.get("command").and_then(|node| self.command(node)),
-            shell: fields.get("shell").and_then(|node| self.argv(node, "shell")),
-            image: fields.get("image").and_then(|node| self.checked_text(node, "`image`", check::image)),
-            env: fields.get("env").map(|node| self.env(node)).unwrap_or_default(),
+            shell: fields.get("shell").and_then(|node| self.argv(node, "shell")).map(Into::into),
+            image: fields
+                .get("image")
+                .and_then(|node| self.checked_text(node, "`image`", check::image))
+                .map(Into::into),
+            env: fields.get("env").map(|node| self.env(node)).unwrap_or_default().into(),
             stdin: fields.get("stdin").and_then(|node| self.input(node)),
-            stdout: fields.get("stdout").and_then(|node| self.checked_text(node, "`stdout`", check::file_path)),
-            volumes: fields.get("volumes").map(|node| self.volumes(node)).unwrap_or_default(),
-            workdir: fields.get("workdir").and_then(|node| self.checked_text(node, "`workdir`", check::relative)),
+            stdout: fields
+                .get("stdout")
+                .and_then(|node| self.checked_text(node, "`stdout`", check::file_path))
+                .map(Into::into),
+            volumes: fields.get("volumes").map(|node| self.volumes(node)).unwrap_or_default().into(),
+            workdir: fields
+                .get("workdir")
+                .and_then(|node| self.checked_text(node, "`workdir`", check::relative))
+                .map(Into::into),
             resources: fields.get("resources").map(|node| self.resources(node)).unwrap_or_default(),
             request: (request != Request::default()).then(|| Box::new(request)),
         })

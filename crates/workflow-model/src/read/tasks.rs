@@ -106,8 +106,8 @@ impl<'t> Reader<'t, '_> {
             retry: retry.unwrap_or_default(),
             timeout,
             allow_failure: allow_failure.unwrap_or_default(),
-            group,
-            description: description.map(str::to_owned),
+            group: group.map(Into::into),
+            description: description.map(Into::into),
             params: params.map(Box::new),
         });
         (task, read)
