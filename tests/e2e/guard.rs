@@ -8,8 +8,13 @@ use crate::harness;
 fn every_file_of_this_folder_is_a_module() {
     let folder = harness::repository("tests/e2e");
     let main = fs::read_to_string(folder.join("main.rs")).expect("main.rs");
-    let named: BTreeSet<String> =
-        main.lines().filter_map(|line| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())).collect();
+    let lines: Vec<&str> = main.lines().collect();
+    // A module with a path of its own is shared with other tests, and is not in this folder.
+    let named: BTreeSet<String> = lines
+        .windows(2)
+        .filter(|pair| !pair[0].starts_with("#[path"))
+        .filter_map(|pair| Some(pair[1].strip_prefix("mod ")?.strip_suffix(';')?.to_owned()))
+        .collect();
     let files = fs::read_dir(&folder).expect("tests/e2e").map(|entry| entry.expect("an entry").path());
     let there: BTreeSet<String> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
