@@ -47,8 +47,8 @@ pub(super) struct Done {
 /// What one loop turn writes, and does once that is committed.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    /// The tasks whose rows are committed first, in an order that can be cut anywhere: what was skipped or cancelled comes
-    /// after what it was for.
+    /// The tasks whose rows are committed first, in an order that can be cut anywhere: what ended, what was skipped or
+    /// cancelled for it, and then what starts after both.
     pub(super) changed: Vec<TaskIx>,
     /// Then these are stopped,
     pub(super) stops: Vec<(TaskIx, StopHow)>,
@@ -326,8 +326,8 @@ impl Run {
                 _ => {}
             }
         }
-        turn.changed.extend(launched);
         turn.changed.append(&mut undone);
+        turn.changed.extend(launched);
         turn
     }
 
