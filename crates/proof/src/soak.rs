@@ -71,18 +71,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         workers: wanted.workers,
         ..Form::default()
     };
-    let mut setting = set_up(&form)?;
-    let server = match wanted.db.as_deref() {
-        None => None,
-        Some("postgres") => Some(Arc::new(Server::start(&setting.folder.join("server"))?)),
-        Some(url) => {
-            setting.db = Database::Postgres(Psql(url.into()));
-            None
-        }
-    };
-    if let Some(server) = &server {
-        setting.db = Database::Postgres(Psql(server.url()));
-    }
+    let (setting, server) = with_database(set_up(&form)?, wanted.db.as_deref())?;
     let setting = Arc::new(setting);
     if wanted.store_faults > 0 {
         let points = setting.programs.join("failpoints");
@@ -118,7 +107,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         hosts,
         evidence: evidence.clone(),
         clients: Arc::clone(&clients.submitting),
-        server: server.clone(),
+        server: server.as_ref().map(Arc::clone),
         own_disk: disks.is_some(),
     };
     let (mut hosts, faults) = thread::scope(|scope| -> Result<_> {
@@ -144,7 +133,10 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
     let phases = [began, faults.0, faults.1, wait_for_quiet(&setting, &mut hosts)?];
     stop(&mut hosts);
     let about = About { phases, ..about(&setting, wanted.seed, wanted.managers) };
-    collect(&setting, &hosts, &about, &evidence)
+    let collected = collect(&setting, &hosts, &about, &evidence);
+    // Not before: what it holds is evidence.
+    drop(server);
+    collected
 }
 
 /// What a run is made of.
@@ -217,6 +209,22 @@ pub(crate) fn about(setting: &Setting, seed: u64, managers: u32) -> About {
         phases: [0; 4],
         slack: SLACK,
         faults: true,
+    }
+}
+
+/// The run with its database, and the server if that is the run's own.
+fn with_database(mut setting: Setting, db: Option<&str>) -> Result<(Setting, Option<Arc<Server>>)> {
+    match db {
+        None => Ok((setting, None)),
+        Some("postgres") => {
+            let server = Server::start(&setting.folder.join("server"))?;
+            setting.db = Database::Postgres(Psql(server.url()));
+            Ok((setting, Some(Arc::new(server))))
+        }
+        Some(url) => {
+            setting.db = Database::Postgres(Psql(url.into()));
+            Ok((setting, None))
+        }
     }
 }
 

@@ -70,9 +70,10 @@ pub(super) fn changes(psql: &Psql) -> Result<Vec<Change>> {
 /// What one transaction changed happened at once, in whatever order the server wrote it: claims come first, then ends,
 /// then what follows from them, then the end of the job.
 fn in_order(changes: Vec<(i64, Change)>) -> Vec<Change> {
-    let mut begun: BTreeMap<i64, i64> = BTreeMap::new();
+    // By job: a transaction that ends one and takes another may see what was committed after it began.
+    let mut begun: BTreeMap<(i64, String), i64> = BTreeMap::new();
     for (transaction, change) in &changes {
-        begun.entry(*transaction).or_insert(change.seq);
+        begun.entry((*transaction, change.job.clone())).or_insert(change.seq);
     }
     let rank = |change: &Change| match &change.what {
         Changed::Job { owner: Some(_), .. } => 0,
@@ -82,7 +83,7 @@ fn in_order(changes: Vec<(i64, Change)>) -> Vec<Change> {
         Changed::Job { owner: None, .. } => 4,
     };
     let mut changes = changes;
-    changes.sort_by_key(|(transaction, change)| (begun[transaction], rank(change), change.seq));
+    changes.sort_by_key(|(transaction, change)| (begun[&(*transaction, change.job.clone())], rank(change), change.seq));
     let renumbered = (0..).zip(changes).map(|(seq, (_, change))| Change { seq, ..change });
     renumbered.collect()
 }
