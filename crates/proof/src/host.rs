@@ -93,13 +93,18 @@ impl Host {
         let host = Self { name, setting, daemon: None, starts: 0 };
         let Setting { folder, db, lease_ms, grace_ms, workers, parallel, .. } = &*host.setting;
         let config = format!(
-            "state_dir = {state:?}\n[db]\nurl = {url:?}\n[times]\nlease = \"{lease_ms}ms\"\npoll = \"1s\"\n\
+            "state_dir = {state:?}\n[db]\nurl = {url:?}\n{files}[times]\nlease = \"{lease_ms}ms\"\npoll = \"1s\"\n\
              backoff = \"50ms\"\nbackoff_max = \"500ms\"\n[tasks]\ngrace = \"{grace_ms}ms\"\n\
              [executors.shell]\npass_env = [\"{marker}\", \"{task_host}\"]\n\
              [secrets]\ndir = {secrets:?}\nallow = {{ {WORK} = [\"*\"] }}\n\
              [[workers]]\nqname = \"{WORK}\"\nexecutor = \"shell\"\ncount = {workers}\nparallel = {parallel}\n\
              [[workers]]\nqname = \"{CONTROL}\"\nexecutor = \"shell\"\ncount = 1\nparallel = 1\n",
             state = host.state_dir(),
+            files = match db {
+                Database::Sqlite(_) => String::new(),
+                // A queue belongs to one store: that all hosts see, as a mounted folder is.
+                Database::Postgres(_) => format!("[jobfiles]\nurl = \"fs:{}\"\n", folder.join("jobs").display()),
+            },
             url = db.url(),
             secrets = folder.join("secrets"),
             marker = process::MARKER,

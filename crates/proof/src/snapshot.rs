@@ -57,7 +57,7 @@ pub fn take(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], s
         let bad = log.lines().filter(|line| line.contains("panicked") || line.contains("BUG"));
         snapshot.panics.extend(bad.map(|line| format!("{}: {line}", host.name)));
     }
-    compare_logs(hosts, jobs, plans, &mut snapshot);
+    compare_logs(folder, hosts, jobs, plans, &mut snapshot);
     // Where it is meant to stand: in its own file, and in the program that knows it.
     let own = ["secrets", "bin"];
     walk(folder, &mut |path| {
@@ -73,7 +73,7 @@ pub fn take(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], s
     snapshot
 }
 
-fn compare_logs(hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], snapshot: &mut Snapshot) {
+fn compare_logs(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], snapshot: &mut Snapshot) {
     for job in jobs {
         let Some(plan) = plans.iter().find(|plan| Some(&plan.key) == job.key.as_ref()) else { continue };
         for row in job.tasks.iter().filter(|row| row.status == "succeeded") {
@@ -81,9 +81,9 @@ fn compare_logs(hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], snapshot: &m
                 continue;
             };
             let name = format!("{}-{}.{}.out", row.task, plan::name(row.task), row.attempt);
-            let found = hosts
-                .iter()
-                .find_map(|host| fs::read(host.state_dir().join("jobs").join(&job.job).join("logs").join(&name)).ok());
+            let places = hosts.iter().map(Host::state_dir).chain([folder.to_path_buf()]);
+            let mut logs = places.map(|place| place.join("jobs").join(&job.job).join("logs").join(&name));
+            let found = logs.find_map(|log| fs::read(log).ok());
             snapshot.logs_compared += 1;
             // A task that wrote nothing has no file.
             let (found, written) = (found.unwrap_or_default(), plan::output(seed, bytes));

@@ -16,7 +16,7 @@ mod forged;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 pub use figures::{Figures, Recovery};
 
@@ -94,6 +94,10 @@ fn invalid(view: &View<'_>) -> Option<String> {
     }
     if view.attempts.values().all(|attempt| attempt.begins.is_empty()) {
         return Some("no task began".into());
+    }
+    let hosts: BTreeSet<&str> = e.witness.iter().map(|line| line.host.as_str()).collect();
+    if hosts.len() < e.about.managers as usize {
+        return Some(format!("of {} QManagers only {hosts:?} ran a task", e.about.managers));
     }
     if e.audit.is_empty() {
         return Some("the audit trail is empty".into());
