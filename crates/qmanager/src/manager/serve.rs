@@ -25,6 +25,9 @@ use crate::{layout, link::StopHow};
 /// An engine that does not answer at the end is left alone after this; the next start sweeps again.
 const LAST_SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// A queue that does not answer at the end keeps nobody: `prune` takes such a folder.
+const LAST_TIDYING: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What a foreground run wants to be told.
 #[derive(Debug)]
 pub enum Notice {
@@ -195,6 +198,9 @@ impl Manager {
         if serving.stop != Some(StopHow::Handover) && has_held_slot(&self.options.layout.run_dir().join("slots")) {
             self.end_strays(serving.stop).await;
         }
+        // A worker that died while we stopped may have left a folder to us.
+        let tidied = async { while serving.tidying.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(LAST_TIDYING, tidied).await);
         if let Some(reaper) = reaper.filter(|_| serving.stop != Some(StopHow::Handover)) {
             drop(tokio::time::timeout(LAST_SWEEP, reaper.sweep()).await);
         }

@@ -38,6 +38,8 @@ pub(super) struct Serving {
     pub(super) keep: Option<Duration>,
     /// Renewals under way.
     pub(super) renewals: JoinSet<()>,
+    /// Folders that are tidied for workers that died.
+    pub(super) tidying: JoinSet<()>,
     last_beat: Option<Instant>,
     pub(super) queue: Arc<dyn JobQueue>,
     pub(super) watch: Option<Watch>,
@@ -73,6 +75,7 @@ impl Serving {
         Self {
             keep: None,
             renewals: JoinSet::new(),
+            tidying: JoinSet::new(),
             last_beat: None,
             queue,
             watch,
@@ -229,9 +232,10 @@ impl Serving {
 
     /// A worker that died with its job may have committed its end already (C17): then no other worker comes, and we do
     /// what it would have done.
-    fn tidy(&self, manager: &Manager, job: JobId) {
+    fn tidy(&mut self, manager: &Manager, job: JobId) {
         let (queue, dir) = (Arc::clone(&self.queue), JobDir::new(manager.options.layout.job(job), 0));
-        tokio::spawn(async move {
+        while self.tidying.try_join_next().is_some() {}
+        self.tidying.spawn(async move {
             if queue.get(job).await.is_ok_and(|job| job.status.is_terminal())
                 && let Err(error) = dir.finish()
             {
