@@ -51,7 +51,8 @@ async fn f02_a_template_that_is_killed_costs_no_task() {
     let spare = worker.spares.take().expect("a spare");
     let template = parent(spare.id().pid);
     assert_eq!(status(template, "Name"), "task-template");
-    assert_eq!(status(spare.id().pid, "Name"), "task-executor");
+    // A child says who it is before it has its own name.
+    until("the spare has its name", || status(spare.id().pid, "Name") == "task-executor");
     signal(template, Signal::KILL);
     // One that lives is as good as before,
     let request = worker.request("echo lives");
