@@ -83,7 +83,10 @@ fn storm(seed: u64, tasks: usize, kills: u32) {
         let victim = [Victim::Worker, Victim::Executor, Victim::Manager][dice.below(3)];
         strike(&host, &mut daemon, victim, &mut dice, &mut toll);
     }
-    host.qmanager(["wait", &job, "--timeout", "120s"]).success();
+    let done = host.qmanager(["wait", &job, "--timeout", "120s"]);
+    // A storm is not easily replayed: say what became of the job.
+    let why = host.qmanager(["explain", &job]).stdout;
+    assert_eq!(done.status.code(), Some(0), "seed {seed}, {toll:?}: {why}");
 
     let status = host.qmanager(["status", &job, "--tasks", "--json"]).success().json().remove(0);
     let rows = status["task_list"].as_array().expect("tasks");
