@@ -124,8 +124,7 @@ fn strike(host: &Host, daemon: &mut Running, victim: Victim, dice: &mut Dice, to
         *daemon = host.start(DAEMON);
     } else {
         let title = if victim == Victim::Worker { "qworker: " } else { "task-executor: " };
-        let found: Vec<i32> =
-            host.processes().into_iter().filter(|(_, line)| line.starts_with(title)).map(|(pid, _)| pid).collect();
+        let found: Vec<i32> = host.titled(title).into_iter().filter(|&pid| !is_unborn_task(pid)).collect();
         if found.is_empty() {
             return;
         }
@@ -140,6 +139,15 @@ fn strike(host: &Host, daemon: &mut Running, victim: Victim, dice: &mut Dice, to
         let _gone = rustix::process::kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL);
     }
     *toll.kills.entry(victim).or_default() += 1;
+}
+
+/// Whether this is a task's own process that is spawned but not yet executed: until then it bears its executor's command
+/// line, and killing it is a death of the task by a signal, which is the task's failure and no fault of ours.
+fn is_unborn_task(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The name is in parentheses and may hold any character; the parent is the second field after it.
+    let Some(parent) = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) else { return true };
+    std::fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|name| name.trim_end() == "task-executor")
 }
 
 /// The task that an executor's child has in its environment.

@@ -143,6 +143,8 @@ fn f06_a_crash_loop_is_slow_and_visible_and_the_daemon_stays_up() {
     let mut daemon = host.start(&["--workers", "1"]);
     let lock = host.run_dir().join("default00.lock");
     let worker = host.titled("qworker: ")[0];
+    // The worker may be starting still.
+    until("it holds its number", || lock.exists());
     fs::remove_file(&lock).expect("removed");
     fs::create_dir(&lock).expect("in its way");
     host.kill(worker);
