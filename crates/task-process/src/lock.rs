@@ -3,7 +3,7 @@
 //! A second bind on one ipc path succeeds silently and steals the first one's messages (F21), hence the lock. It also
 //! says whether a worker is dead: whoever gets its lock may take its jobs.
 
-use std::{os::unix::fs::MetadataExt, path::PathBuf};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 use rustix::{
     fd::OwnedFd,
@@ -13,6 +13,10 @@ use rustix::{
 use workflow_model::QueueName;
 
 use crate::{Error, RunDir, endpoint::worker_name};
+
+/// A worker whose manager was killed a moment ago is ending, and has its place until it is gone.
+const LOOKS: u32 = 200;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The place of worker NN of a queue, as long as this lives. Not inherited by children (CLOEXEC).
 #[derive(Debug)]
@@ -25,14 +29,19 @@ pub struct WorkerLock {
 }
 
 impl WorkerLock {
-    /// Takes the place.
+    /// Takes the place. Waits up to a second for a worker that is about to leave it.
     ///
     /// # Errors
     /// [`Error::Locked`] when a living process has it; the file cannot be made.
     pub fn acquire(run_dir: &RunDir, queue: &QueueName, worker: u32) -> Result<Self, Error> {
         let path = run_dir.lock(queue, worker);
-        let name = worker_name(queue, worker);
-        Self::try_acquire(run_dir, queue, worker)?.ok_or(Error::Locked { name, path })
+        for _ in 0..LOOKS {
+            if let Some(lock) = Self::try_acquire(run_dir, queue, worker)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Err(Error::Locked { name: worker_name(queue, worker), path })
     }
 
     /// Takes the place if nobody has it: with an answer, the worker that had it is dead, and its jobs may be taken.

@@ -70,23 +70,48 @@ impl Drop for ManagerLock {
 }
 
 /// Removes the locks and sockets of places whose worker is gone, in a run-dir that no manager serves any more: ours, and
-/// those that an earlier manager with more workers had.
-pub(super) fn sweep(run_dir: &Path) {
-    let Ok(entries) = std::fs::read_dir(run_dir) else { return };
+/// those that an earlier manager with more workers had. Answers whether a worker still has one: of an earlier manager
+/// that was killed, whose workers end by themselves as soon as they notice.
+pub(super) fn sweep(run_dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(run_dir) else { return false };
+    let mut is_held = false;
     for path in entries.flatten().map(|entry| entry.path()) {
         let is_place = path.extension().is_some_and(|extension| extension == "lock")
             && path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().last().is_some_and(u8::is_ascii_digit));
-        if is_place && let Ok(Some(lock)) = ManagerLock::acquire(&path) {
-            // A worker that was killed leaves its socket.
-            drop(std::fs::remove_file(path.with_extension("ipc")));
-            drop(lock);
+        if !is_place {
+            continue;
+        }
+        match ManagerLock::acquire(&path) {
+            Ok(Some(lock)) => {
+                // A worker that was killed leaves its socket.
+                drop(std::fs::remove_file(path.with_extension("ipc")));
+                drop(lock);
+            }
+            Ok(None) => is_held = true,
+            Err(_) => {}
         }
     }
+    is_held
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f03_a_place_that_a_dying_worker_has_is_left_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("default00.lock");
+        let worker = ManagerLock::acquire(&path).unwrap().unwrap();
+        std::fs::write(dir.path().join("default00.ipc"), "").unwrap();
+        std::fs::write(dir.path().join("default01.lock"), "").unwrap();
+        assert!(sweep(dir.path()));
+        assert!(path.exists() && !dir.path().join("default01.lock").exists());
+        drop(worker);
+        std::fs::write(&path, "").unwrap();
+        assert!(!sweep(dir.path()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn f21_second_manager_is_refused_until_the_first_is_gone() {

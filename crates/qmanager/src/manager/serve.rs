@@ -1,6 +1,6 @@
 //! The manager's life: start, the loop that only builds events, and what it leaves behind.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use executor::ProcessId;
 use job_queue::{Filter, JobQueue, Owner, TaskRow, Wake};
@@ -22,11 +22,14 @@ use super::{
 };
 use crate::{layout, link::StopHow};
 
+/// A worker whose manager was killed ends at once; on a busy host that takes some tenths of a second.
+const LAST_WORKER: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// An engine that does not answer at the end is left alone after this; the next start sweeps again.
-const LAST_SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
+const LAST_SWEEP: Duration = Duration::from_secs(10);
 
 /// A queue that does not answer at the end keeps nobody: `prune` takes such a folder.
-const LAST_TIDYING: std::time::Duration = std::time::Duration::from_secs(2);
+const LAST_TIDYING: Duration = Duration::from_secs(2);
 
 /// What a foreground run wants to be told.
 #[derive(Debug)]
@@ -207,7 +210,7 @@ impl Manager {
         if let (Some(StopHow::Handover), Some(keep)) = (serving.stop, serving.keep) {
             serving.prolong(&self, keep).await;
         }
-        self.leave(&serving);
+        self.leave(&serving).await;
         Ok(serving.watched_end.map_or(Ended::Signal(serving.stop_signal), Ended::Job))
     }
 
@@ -224,7 +227,7 @@ impl Manager {
                 }
             }
         };
-        drop(tokio::time::timeout(std::time::Duration::from_secs(2), gone).await);
+        drop(tokio::time::timeout(Duration::from_secs(2), gone).await);
         if self.lock.is_in_place() {
             drop(std::fs::remove_dir_all(self.options.layout.run_dir()));
         }
@@ -282,14 +285,14 @@ impl Manager {
     }
 
     /// Removes what is ours. After a handover sockets are gone with their workers, but leases and slots must stay.
-    fn leave(&self, serving: &Serving) {
+    async fn leave(&self, serving: &Serving) {
         let layout = &self.options.layout;
         drop(std::fs::remove_file(layout.manager_state()));
         drop(std::fs::remove_file(layout.stop_request()));
         if serving.stop != Some(StopHow::Handover) {
             drop(std::fs::remove_dir_all(layout.leases()));
             drop(std::fs::remove_dir_all(layout.run_dir().join("slots")));
-            lock::sweep(layout.run_dir());
+            self.leave_places().await;
         }
         if serving.watch.is_some() && self.lock.is_in_place() {
             // The lock's file goes last, with the folder that only this run had.
@@ -300,6 +303,20 @@ impl Manager {
         let base = if serving.watch.is_some() { layout.run_dir().parent() } else { Some(layout.run_dir()) };
         if let Some(base) = base {
             sweep(base, wall_now());
+        }
+    }
+
+    /// After this stop no process is left: also none of a manager before us that was killed a moment ago, whose workers
+    /// are about to notice. There is nothing to be woken by, they are not our children.
+    async fn leave_places(&self) {
+        let run_dir = self.options.layout.run_dir();
+        let gone = async {
+            while lock::sweep(run_dir) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(LAST_WORKER, gone).await.is_err() {
+            tracing::warn!("a worker of an earlier manager does not end; `ps` shows it by this run-dir");
         }
     }
 }
