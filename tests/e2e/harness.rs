@@ -31,18 +31,25 @@ pub(crate) const TASK_EXECUTOR_SDK: &str = env!("CARGO_BIN_EXE_task-executor-sdk
 pub(crate) struct Host {
     folder: tempfile::TempDir,
     env: Vec<(String, String)>,
+    within: Vec<String>,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("qm").tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("home")).expect("a home");
-        Self { folder, env: Vec::new() }
+        Self { folder, env: Vec::new(), within: Vec::new() }
     }
 
     /// A variable for all programs of this host, e.g. `QMANAGER__TASKS__GRACE`.
     pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A command that starts all programs of this host elsewhere (in a namespace), by exec.
+    pub(crate) fn within(mut self, words: &[&str]) -> Self {
+        self.within = words.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -81,7 +88,10 @@ impl Host {
     /// A command with this host's environment, not yet started. No standard input unless the caller gives one.
     pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, program: &str, args: I) -> Command {
         #[expect(clippy::disallowed_methods, reason = "black-box tests start the programs under test")]
-        let mut command = Command::new(program);
+        let mut command = Command::new(self.within.first().map_or(program, String::as_str));
+        if !self.within.is_empty() {
+            command.args(&self.within[1..]).arg(program);
+        }
         command.args(args).current_dir(self.dir()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.home()).env("LANG", "C.UTF-8").env("TZ", "UTC");
         command.env("QMANAGER__STATE_DIR", self.state_dir());

@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod cli;
+mod clocks;
 mod control;
 mod crash;
 mod daemon;
@@ -12,6 +13,7 @@ mod elf;
 #[path = "../engine.rs"]
 mod engine;
 mod examples;
+mod failover;
 mod files;
 mod foreground;
 mod guard;
@@ -20,6 +22,7 @@ mod hosts;
 mod invalid;
 mod limits;
 mod names;
+mod namespaces;
 mod program;
 mod resources;
 mod scale;

@@ -304,6 +304,10 @@ impl JobQueue for Faulty {
         self.inner.wake().await
     }
 
+    async fn is_served(&self, queue: &QueueName) -> Result<Option<bool>, Error> {
+        self.around(self.inner.is_served(queue)).await
+    }
+
     fn watch(&self) -> Result<Wake, Error> {
         self.inner.watch()
     }

@@ -108,7 +108,15 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// Tells sleeping managers that something changed (a file, a NOTIFY). Called by the verbs that change something.
     async fn wake(&self) -> Result<(), Error>;
 
-    /// The other end of [`JobQueue::wake`], for a manager. Within a tokio runtime.
+    /// Whether a manager with workers for this queue is connected; `None` where the queue does not know (SQLite: there
+    /// all managers are this host's).
+    async fn is_served(&self, queue: &QueueName) -> Result<Option<bool>, Error> {
+        let _any = queue;
+        Ok(None)
+    }
+
+    /// The other end of [`JobQueue::wake`], for a manager: from then on its polls say what it serves
+    /// ([`is_served`](Self::is_served)). Within a tokio runtime.
     ///
     /// # Errors
     /// The file cannot be watched.

@@ -366,6 +366,8 @@ pub struct Poll {
     pub ready: Vec<QueueName>,
     /// When the next `run_at` comes, if there is one.
     pub next: Option<Micros>,
+    /// How long that is from now by the queue's clock, which may not be the caller's.
+    pub next_in: Option<Duration>,
     /// Cancels asked for among the jobs that this host's workers have.
     pub cancels: Vec<(JobId, Epoch, CancelHow)>,
     /// Who has jobs of these queues under way. An owner here that is no worker of the caller's, and whose slot's lock
@@ -374,6 +376,9 @@ pub struct Poll {
     /// Those whose leases have expired. Jobs of such that are not under the caller's run-dir may be claimed
     /// ([`Claim::dead`]). SQLite names none.
     pub expired: Vec<Owner>,
+    /// Of each of `owners`, when the first of its leases ends by the queue's clock. One that lives changes this with every
+    /// beat, so a caller can tell it from a dead one also when that clock has been set (F80). SQLite names none.
+    pub leases: Vec<(Owner, Micros)>,
 }
 
 /// Which jobs to forget: terminal ones that `ended_before` or `keep` names, and those of `abandoned`. Without any rule,

@@ -216,6 +216,32 @@ fn f39_a_lost_listener_listens_again() {
     });
 }
 
+/// Which queues are served is known as long as their managers are connected, and of no client.
+#[test]
+fn a_manager_that_is_connected_is_known_to_serve() {
+    let Some(database) = database() else { return };
+    run(async {
+        let (manager, client) = (open(&database.url()), open(&database.url()));
+        let names = [queue_name("default"), queue_name("etl")];
+        let served = async |name: &str| client.is_served(&queue_name(name)).await.unwrap();
+        client.poll(&names, "here").await.unwrap();
+        assert_eq!(served("default").await, Some(false), "whoever only looks serves nothing");
+        let _wake = manager.watch().unwrap();
+        manager.poll(&names, "here").await.unwrap();
+        assert_eq!((served("default").await, served("etl").await), (Some(true), Some(true)));
+        assert_eq!(served("other").await, Some(false));
+        database.sql(KILL);
+        manager.poll(&names, "here").await.unwrap();
+        assert_eq!(served("etl").await, Some(true), "said again on the next session");
+        drop(manager);
+        let deadline = now() + Duration::from_secs(20);
+        while served("etl").await == Some(true) {
+            assert!(now() < deadline, "it is gone");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
 /// Packets that vanish: the poll notices, within its time and without help of the kernel's; afterwards it works again.
 #[test]
 fn f39_a_half_open_connection_is_noticed() {

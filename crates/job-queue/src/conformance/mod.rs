@@ -28,6 +28,7 @@ pub mod record;
 pub mod retry;
 pub mod submit;
 
+pub mod own;
 pub mod proxy;
 pub mod server;
 

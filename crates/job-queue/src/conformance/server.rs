@@ -43,9 +43,7 @@ impl Server {
         match SERVER.get_or_init(start) {
             Ok(server) => Some(server),
             Err(reason) => {
-                let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-                assert!(!ci, "with CI=true PostgreSQL must be there: {reason}");
-                skip(reason);
+                missing(reason);
                 None
             }
         }
@@ -62,24 +60,7 @@ impl Server {
     /// Runs SQL in a database, as superuser; answers the first column of the last answer's rows.
     pub fn sql(&self, database: &str, sql: &str) -> Vec<String> {
         let url = format!("postgres://postgres@{}/{database}", self.address);
-        let run = async move {
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-            let connection = tokio::spawn(connection);
-            let answer = client.simple_query(sql).await.unwrap();
-            drop(client);
-            connection.await.unwrap().unwrap();
-            let rows = answer.iter().filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-                _ => None,
-            });
-            rows.collect()
-        };
-        // A thread of its own: the caller may be within a runtime.
-        std::thread::scope(|scope| {
-            let work = scope
-                .spawn(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run));
-            work.join().unwrap()
-        })
+        ask(url.parse().expect("BUG: our own URL"), sql)
     }
 
     /// The server's own folder: its data is in `data`, its Unix socket here.
@@ -114,6 +95,46 @@ impl Drop for Database {
     fn drop(&mut self) {
         self.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
     }
+}
+
+/// Runs SQL as whoever a configuration says; answers the first column of the last answer's rows.
+pub(super) fn ask(config: tokio_postgres::Config, sql: &str) -> Vec<String> {
+    let run = async move {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let answer = client.simple_query(sql).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        let rows = answer.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        });
+        rows.collect()
+    };
+    // A thread of its own: the caller may be within a runtime.
+    std::thread::scope(|scope| {
+        let work =
+            scope.spawn(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run));
+        work.join().unwrap()
+    })
+}
+
+/// Where PostgreSQL's programs are: on the path, or where Debian has them.
+pub(super) fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").exists());
+    on_path.or_else(|| {
+        let versions =
+            fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
+        versions.filter(|bin| bin.join("initdb").exists()).max()
+    })
+}
+
+/// Tells that a test cannot do its work here: a failure with `CI=true`, else a skip that is counted.
+pub fn missing(reason: &str) {
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+    assert!(!ci, "with CI=true this must be there: {reason}");
+    skip(reason);
 }
 
 #[expect(clippy::print_stdout, reason = "a skip must be seen, and is counted by what it prints")]

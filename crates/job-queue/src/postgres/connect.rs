@@ -39,8 +39,11 @@ pub(super) async fn connect(target: &Target, purpose: &Purpose) -> Result<Sessio
         tokio::spawn(carry(connection, ears));
         client
     };
-    let session = Session::new(client);
+    let mut session = Session::new(client);
     check(&session, target, purpose).await?;
+    if matches!(purpose, Purpose::Calls) {
+        session.ask_incarnation().await;
+    }
     if matches!(purpose, Purpose::Listen(_)) {
         session.batch(&format!("LISTEN {CHANNEL}")).await?;
     }

@@ -40,7 +40,7 @@ impl Failure {
                 Some(code) if is_lost(code) => Verdict::Broken,
                 Some(_) => Verdict::Stands,
                 // Without a word from the server: the connection failed, or the words were not understood.
-                None if is_ours(error) => Verdict::Stands,
+                None if is_ours(error) || distrust(error).is_some() => Verdict::Stands,
                 None => Verdict::Broken,
             },
         }
@@ -92,6 +92,9 @@ impl From<Failure> for Error {
             Failure::Db(error) => error,
         };
         let Some(db) = error.as_db_error() else {
+            if let Some(why) = distrust(&error) {
+                return Self::Unusable(why);
+            }
             // `target_session_attrs`: the text says so, the type does not.
             if chain(&error).contains("does not allow writes") {
                 return Self::Unreachable(STANDBY.into());
@@ -119,6 +122,19 @@ impl From<Failure> for Error {
             _ => Self::Database(error.into()),
         }
     }
+}
+
+/// What is wrong with the server's certificate, or that it has none: it does not get better by trying again.
+fn distrust(error: &tokio_postgres::Error) -> Option<String> {
+    let text = chain(error);
+    if let Some((_, why)) = text.split_once("invalid peer certificate: ") {
+        return Some(format!(
+            "the server's certificate is not accepted ({why}); sslrootcert=FILE in db.url names the certificate of the CA              that signed it, and the host in db.url must be one that it was made for"
+        ));
+    }
+    text.contains("server does not support TLS").then(|| {
+        "the server has no encryption (its setting `ssl` is off), but sslmode in db.url asks for it".to_owned()
+    })
 }
 
 const STANDBY: &str = "it is read-only: a standby, or a failover is under way";

@@ -19,6 +19,7 @@ mod prune;
 mod retry;
 
 mod poll;
+mod presence;
 mod read;
 
 mod codec;

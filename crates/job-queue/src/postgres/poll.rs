@@ -1,5 +1,7 @@
 //! What a manager asks every few seconds and after each wake-up.
 
+use std::time::Duration;
+
 use workflow_model::QueueName;
 
 use super::{
@@ -9,20 +11,20 @@ use super::{
 };
 use crate::{Owner, Poll, word::cancel_how};
 
-/// Of each queue asked for: its name, whether it has a job to claim now, and when the next one's time comes.
+/// Of each queue asked for: its name, whether it has a job to claim now, when the next one's time comes, and the time now.
 pub(super) const READY: &str = "SELECT asked.name, \
      coalesce(NOT q.paused AND (q.job_limit IS NULL OR q.job_limit > \
        (SELECT count(*) FROM qmanager.job WHERE owner_slot IS NOT NULL AND queue = asked.name)), true) AND \
      (EXISTS (SELECT FROM qmanager.job WHERE queue = asked.name AND status = 'queued' AND later IS NULL) OR \
       EXISTS (SELECT FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later <= m.now)), \
-     (SELECT min(later) FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later > m.now) \
+     (SELECT min(later) FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later > m.now), m.now \
      FROM (SELECT qmanager.now_micros() AS now OFFSET 0) AS m \
      CROSS JOIN unnest($1::text[]) WITH ORDINALITY AS asked (name, place) \
      LEFT JOIN qmanager.queue q ON q.name = asked.name ORDER BY asked.place";
 
-/// Jobs under way: owner, queue, the cancel asked for, and whether the lease has expired.
+/// Jobs under way: owner, queue, the cancel asked for, whether the lease has expired, and its end.
 pub(super) const UNDER_WAY: &str = "SELECT j.id, j.epoch, j.cancel, j.owner_host, j.owner_run_dir, j.owner_slot, j.queue, \
-     coalesce(l.until < (SELECT qmanager.now_micros()), true) FROM qmanager.job j \
+     coalesce(l.until < (SELECT qmanager.now_micros()), true), coalesce(l.until, 0) FROM qmanager.job j \
      LEFT JOIN qmanager.lease l ON l.job = j.id \
      WHERE j.owner_slot IS NOT NULL ORDER BY j.owner_slot, j.owner_run_dir, j.owner_host";
 
@@ -36,7 +38,10 @@ pub(super) async fn poll(session: &Session, queues: &[QueueName], host: &str) ->
             poll.ready.push(parsed(&row, 0)?);
         }
         let next: Option<i64> = get(&row, 2)?;
-        poll.next = poll.next.into_iter().chain(next).min();
+        if let Some(next) = next.filter(|next| poll.next.is_none_or(|first| *next < first)) {
+            let wait = next.saturating_sub(get(&row, 3)?);
+            (poll.next, poll.next_in) = (Some(next), Some(Duration::from_micros(wait.max(0).unsigned_abs())));
+        }
     }
     for row in under_way? {
         let owner = Owner { host: get(&row, 3)?, run_dir: get(&row, 4)?, slot: get(&row, 5)? };
@@ -50,6 +55,11 @@ pub(super) async fn poll(session: &Session, queues: &[QueueName], host: &str) ->
         }
         if get(&row, 7)? && poll.expired.last() != Some(&owner) {
             poll.expired.push(owner.clone());
+        }
+        let until: i64 = get(&row, 8)?;
+        match poll.leases.last_mut().filter(|(last, _)| *last == owner) {
+            Some((_, first)) => *first = until.min(*first),
+            None => poll.leases.push((owner.clone(), until)),
         }
         if poll.owners.last() != Some(&owner) {
             poll.owners.push(owner);

@@ -21,7 +21,9 @@ use super::{
     define, health,
     health::ServerHealth,
     lane::{Lane, Times},
-    lease, manage, poll, prune, read, release, retry, schema, step, submit,
+    lease, manage, poll, presence, prune, read, release, retry, schema,
+    session::Session,
+    step, submit,
     target::Target,
 };
 use crate::{
@@ -59,6 +61,8 @@ struct Inner {
     beats: Lane,
     ears: Lane,
     signal: Arc<Notify>,
+    /// Whether this is a manager's, which serves the queues that it polls.
+    serves: AtomicBool,
     mark: Mutex<Mark>,
     /// A claim without an answer: the next one asks for what it took.
     claimed: Mutex<Option<Tokens>>,
@@ -66,6 +70,8 @@ struct Inner {
     left: Mutex<HashSet<(JobId, Epoch)>>,
     retried: Mutex<HashSet<(JobId, u32)>>,
     poll_again: Mutex<Option<Instant>>,
+    /// In which life of the database the last job was claimed.
+    claimed_in: Mutex<Option<String>>,
 }
 
 impl Postgres {
@@ -83,11 +89,13 @@ impl Postgres {
             ears: Lane::new(&target, Purpose::Listen(Arc::clone(&signal)), EARS),
             target,
             signal,
+            serves: AtomicBool::new(false),
             mark: Mutex::default(),
             claimed: Mutex::default(),
             left: Mutex::default(),
             retried: Mutex::default(),
             poll_again: Mutex::default(),
+            claimed_in: Mutex::default(),
         })))
     }
 
@@ -119,7 +127,7 @@ impl Postgres {
     async fn once<K, T, F, Fut>(&self, doubts: &Mutex<HashSet<K>>, key: K, call: F) -> Result<T, Error>
     where
         K: Copy + Eq + Hash,
-        F: Fn(bool, Arc<super::session::Session>) -> Fut,
+        F: Fn(bool, Arc<Session>) -> Fut,
         Fut: Future<Output = Result<T, super::failure::Failure>>,
     {
         let unsure = AtomicBool::new(locked(doubts).contains(&key));
@@ -133,6 +141,22 @@ impl Postgres {
             }
         }
         result
+    }
+
+    /// A standby that was promoted, or a backup that was restored, may lack what we recorded, and may give out our epoch a
+    /// second time: whoever claimed before counts as fenced, and goes on from what the database knows now.
+    fn same_life(&self, session: &Session) -> Result<(), Error> {
+        let now = session.incarnation();
+        match &*locked(&self.0.claimed_in) {
+            Some(before) if before != now && !before.is_empty() && !now.is_empty() => Err(Error::Fenced),
+            _ => Ok(()),
+        }
+    }
+
+    fn claimed(&self, session: &Session, claimed: Option<&Claimed>) {
+        if claimed.is_some() {
+            *locked(&self.0.claimed_in) = Some(session.incarnation().to_owned());
+        }
     }
 
     /// The tokens of a claim: those of the last one if that has had no answer.
@@ -178,7 +202,9 @@ impl JobQueue for Postgres {
                     let mut mark = *locked(&self.0.mark);
                     let claimed = claim::claim(&session, &asked, &mut mark).await;
                     *locked(&self.0.mark) = mark;
-                    claimed
+                    let claimed = claimed?;
+                    self.claimed(&session, claimed.as_ref());
+                    Ok(claimed)
                 }
             })
             .await;
@@ -194,21 +220,34 @@ impl JobQueue for Postgres {
     }
 
     async fn record(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<(), Error> {
-        self.0.steps.run(|session| async move { step::record(&session, job, epoch, rows).await }).await
+        let call = |session: Arc<Session>| async move {
+            self.same_life(&session)?;
+            step::record(&session, job, epoch, rows).await
+        };
+        self.0.steps.run(call).await
     }
 
     async fn define(&self, job: JobId, epoch: Epoch, checked: Checked) -> Result<(), Error> {
         let checked = &checked;
-        self.0.steps.run(|session| async move { define::define(&session, job, epoch, checked).await }).await
+        let call = |session: Arc<Session>| async move {
+            self.same_life(&session)?;
+            define::define(&session, job, epoch, checked).await
+        };
+        self.0.steps.run(call).await
     }
 
     async fn cancelling(&self, job: JobId, epoch: Epoch) -> Result<(), Error> {
-        self.0.steps.run(|session| async move { release::cancelling(&session, job, epoch).await }).await
+        let call = |session: Arc<Session>| async move {
+            self.same_life(&session)?;
+            release::cancelling(&session, job, epoch).await
+        };
+        self.0.steps.run(call).await
     }
 
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error> {
         let end = &end;
         self.once(&self.0.left, (job, epoch), |unsure, session| async move {
+            self.same_life(&session)?;
             step::finish(&session, (job, epoch), rows, end, unsure).await
         })
         .await
@@ -227,6 +266,7 @@ impl JobQueue for Postgres {
         let doubt = doubt.into_inner();
         let result = self
             .once(&self.0.left, (job, epoch), |unsure, session| async move {
+                self.same_life(&session)?;
                 let mut mark = *locked(&self.0.mark);
                 let asked = Asked { claim, tokens, unsure: unsure || doubt, within: true };
                 let done = step::finish_and_claim(&session, (job, epoch), rows, end, &asked, &mut mark).await;
@@ -242,6 +282,7 @@ impl JobQueue for Postgres {
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
         *locked(&self.0.mark) = Mark::default();
         self.once(&self.0.left, (job, epoch), |unsure, session| async move {
+            self.same_life(&session)?;
             release::release(&session, (job, epoch), rows, unsure).await
         })
         .await
@@ -294,7 +335,14 @@ impl JobQueue for Postgres {
             tokio::time::sleep_until(again).await;
         }
         let began = Instant::now();
-        let result = self.0.ears.run(|session| async move { poll::poll(&session, queues, host).await }).await;
+        let serves = self.0.serves.load(Ordering::Relaxed);
+        let call = |session: Arc<Session>| async move {
+            if serves {
+                presence::say(&session, queues).await?;
+            }
+            poll::poll(&session, queues, host).await
+        };
+        let result = self.0.ears.run(call).await;
         let pause = (began.elapsed() * POLL_SHARE).min(LONGEST_POLL_PAUSE);
         *locked(&self.0.poll_again) = Some(Instant::now() + pause);
         result
@@ -308,7 +356,12 @@ impl JobQueue for Postgres {
         self.0.calls.run(|session| async move { session.batch(&format!("NOTIFY {CHANNEL}")).await }).await
     }
 
+    async fn is_served(&self, queue: &QueueName) -> Result<Option<bool>, Error> {
+        self.0.calls.run(|session| async move { presence::is_served(&session, queue).await }).await.map(Some)
+    }
+
     fn watch(&self) -> Result<Wake, Error> {
+        self.0.serves.store(true, Ordering::Relaxed);
         Ok(Wake::notified(Arc::clone(&self.0.signal)))
     }
 }

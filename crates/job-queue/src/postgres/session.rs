@@ -18,9 +18,12 @@ pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 /// A session; calls through it are made one after the other (see `lane`).
 pub(super) struct Session {
     client: Client,
+    incarnation: String,
     statements: Mutex<HashMap<String, Statement>>,
     /// Between BEGIN and its end: whoever finds it set (a call was dropped) must not use the session.
     open: AtomicBool,
+    /// Whether its manager has said on it what it serves.
+    present: AtomicBool,
 }
 
 impl std::fmt::Debug for Session {
@@ -31,7 +34,26 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, statements: Mutex::default(), open: AtomicBool::new(false) }
+        Self {
+            client,
+            incarnation: String::new(),
+            statements: Mutex::default(),
+            open: AtomicBool::new(false),
+            present: AtomicBool::new(false),
+        }
+    }
+
+    /// Which life of the database this is: another after a standby was promoted or a backup restored, and then what was
+    /// committed last may be missing. Empty where the server does not tell.
+    pub(super) fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    pub(super) async fn ask_incarnation(&mut self) {
+        const SQL: &str = "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) \
+             FROM pg_control_system()";
+        let rows = self.rows_once(SQL, &[]).await.unwrap_or_default();
+        self.incarnation = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -40,6 +62,14 @@ impl Session {
 
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_present(&self) {
+        self.present.store(true, Ordering::Relaxed);
     }
 
     /// Runs a statement that is prepared once for each session.

@@ -1,5 +1,7 @@
 //! What a manager asks once a second and after each wake-up.
 
+use std::time::Duration;
+
 use workflow_model::{Epoch, QueueName};
 
 use super::{
@@ -32,8 +34,11 @@ pub(super) fn poll(db: &mut Db, queues: &[QueueName], host: &str) -> Result<Poll
             if row.get(1)? {
                 poll.ready.push(parsed(row, 0)?);
             }
-            let next: Option<_> = row.get(2)?;
-            poll.next = poll.next.into_iter().chain(next).min();
+            let next: Option<i64> = row.get(2)?;
+            if let Some(next) = next.filter(|next| poll.next.is_none_or(|first| *next < first)) {
+                let wait = next.saturating_sub(now).max(0).unsigned_abs();
+                (poll.next, poll.next_in) = (Some(next), Some(Duration::from_micros(wait)));
+            }
         }
         let mut statement = conn.prepare_cached(UNDER_WAY)?;
         let mut rows = statement.query(())?;

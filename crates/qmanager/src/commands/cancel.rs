@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Er
     let mut refused = false;
     for job in &jobs {
         let status = queue.cancel(job.id, how).await?;
-        tell(context, job, status)?;
+        tell(context, &*queue, job, status).await?;
         refused |= job.status.is_terminal() && job.status != JobStatus::Cancelled;
     }
     queue.wake().await?;
@@ -68,7 +68,7 @@ async fn chosen(context: &Context, queue: &dyn JobQueue, args: &CancelArgs) -> R
     Ok(jobs)
 }
 
-fn tell(context: &Context, job: &JobRow, status: JobStatus) -> Result<(), Error> {
+async fn tell(context: &Context, queue: &dyn JobQueue, job: &JobRow, status: JobStatus) -> Result<(), Error> {
     if context.out.json {
         let name = job.name.as_deref();
         return context.out.object(&View { v: JSON_VERSION, id: job.id, name, before: job.status, status });
@@ -81,7 +81,7 @@ fn tell(context: &Context, job: &JobRow, status: JobStatus) -> Result<(), Error>
     };
     context.out.line(format_args!("{}{name} {what}", job.id))?;
     if !status.is_terminal() {
-        Serving::warn(context, &job.queue)?;
+        Serving::warn(context, queue, &job.queue).await?;
     }
     Ok(())
 }

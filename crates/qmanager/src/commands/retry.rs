@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Err
     }
     queue.retry(job.id, plan.round).await?;
     queue.wake().await?;
-    Serving::warn(context, &job.queue)?;
+    Serving::warn(context, &*queue, &job.queue).await?;
     Ok(Exit::Done)
 }
 

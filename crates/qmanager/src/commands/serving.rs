@@ -1,5 +1,6 @@
-//! Whether somebody works for a queue on this host: what `submit`, `wait`, `status` and `explain` say about it.
+//! Whether somebody works for a queue, on this host or on one that shares the database: what `submit`, `wait`, `status` and `explain` say about it.
 
+use job_queue::JobQueue;
 use workflow_model::QueueName;
 
 use super::context::Context;
@@ -16,27 +17,30 @@ pub(super) enum Serving {
     Nobody,
     /// The queue is a foreground run's, and that has gone.
     RunGone,
-    /// Nobody here, but other hosts use the database too.
+    /// Not here; another host does, or may.
     Elsewhere,
+    /// Other hosts use the database too, and none of those that are connected serves it.
+    NoHost,
 }
 
 impl Serving {
-    pub(super) fn of(context: &Context, queue: &QueueName) -> Result<Self, Error> {
+    pub(super) async fn of(context: &Context, store: &dyn JobQueue, queue: &QueueName) -> Result<Self, Error> {
         if foreground::is_reserved(queue) {
             // Each foreground run has a run-dir of its own.
             let manager = ManagerState::read(&context.layout()?.for_run(queue));
             return Ok(if manager.is_some() { Self::Yes } else { Self::RunGone });
         }
         let shared = context.is_shared()?;
-        let Some(state) = ManagerState::read(&context.layout()?) else {
-            return Ok(if shared { Self::Elsewhere } else { Self::Nobody });
-        };
-        if state.workers.iter().any(|worker| worker.queue == *queue) {
+        let state = ManagerState::read(&context.layout()?);
+        if state.as_ref().is_some_and(|state| state.workers.iter().any(|worker| worker.queue == *queue)) {
             return Ok(Self::Yes);
         }
         if shared {
-            return Ok(Self::Elsewhere);
+            // What was asked for has been done: that this cannot be told is not a failure of it.
+            let served = store.is_served(queue).await.ok().flatten();
+            return Ok(if served == Some(false) { Self::NoHost } else { Self::Elsewhere });
         }
+        let Some(state) = state else { return Ok(Self::Nobody) };
         let mut others: Vec<QueueName> = state.workers.into_iter().map(|worker| worker.queue).collect();
         others.dedup();
         Ok(Self::Others(others))
@@ -50,14 +54,14 @@ impl Serving {
                 "the `qmanager run` of this job has gone".to_owned(),
                 "`qmanager run --resume JOB` goes on with it; a cancel takes effect then, too".to_owned(),
             )),
-            Self::Nobody => {
-                let start = if queue.as_str() == QueueName::DEFAULT {
-                    "`qmanager start -d`".to_owned()
-                } else {
-                    format!("`qmanager start -d --qname {queue}`")
-                };
-                Some((format!("no worker serves queue {queue}: no daemon runs here"), format!("start one: {start}")))
-            }
+            Self::Nobody => Some((
+                format!("no worker serves queue {queue}: no daemon runs here"),
+                format!("start one: {}", start(queue)),
+            )),
+            Self::NoHost => Some((
+                format!("no worker serves queue {queue}: no host that is connected to the database has one for it"),
+                format!("start one, here or on another host: {}", start(queue)),
+            )),
             Self::Others(others) => {
                 let others: Vec<&str> = others.iter().map(QueueName::as_str).collect();
                 Some((
@@ -69,11 +73,19 @@ impl Serving {
     }
 
     /// Warns when nobody works for a queue.
-    pub(super) fn warn(context: &Context, queue: &QueueName) -> Result<(), Error> {
-        if let Some((what, help)) = Self::of(context, queue)?.problem(queue) {
+    pub(super) async fn warn(context: &Context, store: &dyn JobQueue, queue: &QueueName) -> Result<(), Error> {
+        if let Some((what, help)) = Self::of(context, store, queue).await?.problem(queue) {
             context.out.warn(what);
             context.out.note(format_args!("hint: {help}"));
         }
         Ok(())
+    }
+}
+
+fn start(queue: &QueueName) -> String {
+    if queue.as_str() == QueueName::DEFAULT {
+        "`qmanager start -d`".to_owned()
+    } else {
+        format!("`qmanager start -d --qname {queue}`")
     }
 }

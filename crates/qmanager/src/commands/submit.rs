@@ -68,7 +68,7 @@ pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Er
         tasks,
     };
     tell(context, &view)?;
-    Serving::warn(context, &queue_name)?;
+    Serving::warn(context, &*queue, &queue_name).await?;
     if args.follow {
         context.out.flush()?;
         return logs::follow_whole_job(context, &queue, submitted.id).await;

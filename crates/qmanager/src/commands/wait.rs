@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, Erro
     for selector in &args.jobs {
         let job = context.job(&*queue, selector).await?;
         if !job.status.is_terminal() {
-            Serving::warn(context, &job.queue)?;
+            Serving::warn(context, &*queue, &job.queue).await?;
         }
         if !jobs.contains(&job.id) {
             jobs.push(job.id);

@@ -21,6 +21,7 @@ mod serving;
 mod state;
 mod stopping;
 mod sweep;
+mod takeover;
 mod workers;
 
 pub use error::Error;

@@ -172,6 +172,7 @@ impl Manager {
             let [term, int, hup] = &mut self.signals;
             let deadline = serving.stop_deadline;
             let restart = serving.restart_at.values().min().copied();
+            let look = serving.look_at;
             let event = tokio::select! {
                 biased;
                 Some((index, generation, heard)) = self.heard.recv() => Event::Heard(index, generation, heard),
@@ -186,6 +187,7 @@ impl Manager {
                     continue;
                 }
                 _ = poll.tick() => Event::PollDue,
+                () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => Event::PollDue,
                 () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => Event::Restart,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Overdue,
             };

@@ -11,9 +11,15 @@ use super::{
     Options, leases,
     lock::ManagerLock,
     serve::{Held, Manager, Notice, Watch},
+    takeover::SeenLeases,
     workers::{Doing, Heard},
 };
 use crate::link::{Order, StopHow, Word};
+
+/// Between two looks at the queue that nobody asked for.
+const LOOKS: Duration = Duration::from_secs(1);
+/// The queue's clock may go a little slower than ours: not to look just before the moment.
+const CLOCKS: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -59,7 +65,10 @@ pub(super) struct Serving {
     pub(super) watched_end: Option<JobStatus>,
     polling: bool,
     poll_again: bool,
-    next_run_at: Option<job_queue::Micros>,
+    /// When to ask again though nobody has said anything: the next `run_at`, a lease that must be looked at twice.
+    pub(super) look_at: Option<Instant>,
+    last_look: Instant,
+    leases: SeenLeases,
     pub(super) degraded: Option<String>,
     pub(super) state_dirty: bool,
 }
@@ -91,7 +100,9 @@ impl Serving {
             watched_end: None,
             polling: false,
             poll_again: false,
-            next_run_at: None,
+            look_at: None,
+            last_look: Instant::now(),
+            leases: SeenLeases::default(),
             degraded: None,
             state_dirty: true,
         }
@@ -211,6 +222,7 @@ impl Serving {
             self.tidy(manager, job);
         }
         let place = &mut manager.places[index];
+        let last_word = place.degraded.take();
         place.ended();
         self.state_dirty = true;
         if let Some(how) = self.stop {
@@ -222,9 +234,12 @@ impl Serving {
         }
         let delay = place.backoff(&manager.options);
         place.restarts += 1;
+        let refused = status.as_ref().is_ok_and(|status| status.code() == Some(crate::worker::REFUSED.into()));
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         tracing::warn!(worker = place.owner.slot, %status, delay_ms = delay.as_millis(), "a worker ended, restarting");
-        if place.restarts > 3 {
+        if refused && last_word.is_some() {
+            place.crashes = last_word;
+        } else if place.restarts > 3 {
             place.crashes = Some(format!("ended {} times without doing anything ({status})", place.restarts));
         }
         self.restart_at.insert(index, Instant::now() + delay);
@@ -348,6 +363,7 @@ impl Serving {
             return; // the last one has not answered yet: a busy database is not asked twice
         }
         self.polling = true;
+        (self.look_at, self.last_look) = (None, Instant::now());
         let queues: Vec<QueueName> = manager.options.pools.iter().map(|pool| pool.qname.clone()).collect();
         let (queue, host, results) = (Arc::clone(&self.queue), manager.host.clone(), self.results.clone());
         tokio::spawn(async move {
@@ -365,7 +381,8 @@ impl Serving {
             self.poll(manager);
         }
         self.set_degraded(None);
-        self.next_run_at = poll.next;
+        let now = Instant::now();
+        self.look_again(poll.next_in.map(|wait| now + wait + CLOCKS));
         for queue in poll.ready {
             self.wakes += 1;
             self.ready.insert(queue, true);
@@ -373,15 +390,20 @@ impl Serving {
         for (job, epoch, how) in poll.cancels {
             self.cancel(manager, job, epoch, how);
         }
-        self.expired(manager, poll.expired);
+        self.leases.see(poll.leases, now);
+        self.expired(manager, poll.expired, now);
         self.offer(manager);
     }
 
     /// Hosts that are gone: their jobs are taken over by whoever is idle.
-    fn expired(&mut self, manager: &Manager, owners: Vec<Owner>) {
+    fn expired(&mut self, manager: &Manager, owners: Vec<Owner>, now: Instant) {
         let ours = manager.options.layout.run_dir_id();
         let gone = owners.into_iter().filter(|owner| owner.host != manager.host || owner.run_dir != ours);
         for owner in gone {
+            if let Some(sure_at) = self.leases.sure_at(&owner, manager.options.times.beat()).filter(|at| *at > now) {
+                self.look_again(Some(sure_at));
+                continue;
+            }
             let queue = owner.slot.trim_end_matches(|c: char| c.is_ascii_digit());
             if let Some(ready) = self.ready.iter_mut().find(|(name, _)| name.as_str() == queue).map(|(_, ready)| ready)
             {
@@ -392,6 +414,12 @@ impl Serving {
                 }
             }
         }
+    }
+
+    /// Asks at that moment, if not before; on its account not more than once a second.
+    fn look_again(&mut self, at: Option<Instant>) {
+        let at = at.map(|at| at.max(self.last_look + LOOKS));
+        self.look_at = self.look_at.into_iter().chain(at).min();
     }
 
     fn cancel(&self, manager: &Manager, job: JobId, epoch: Epoch, how: CancelHow) {

@@ -28,8 +28,8 @@ use task_process::aside::Elsewhere;
 use workflow_model::ExecutorKind;
 
 pub use error::Error;
-pub(crate) use process::ABANDONED;
 pub use process::run;
+pub(crate) use process::{ABANDONED, REFUSED};
 
 /// The executors of this build: those of this program, and those that are in the task executor with SDKs alone.
 #[derive(Clone, Default)]

@@ -79,6 +79,8 @@ pub(super) struct Worker {
 
 /// With this code a worker ends that has stopped its tasks, though it could not write that down.
 pub(crate) const ABANDONED: u8 = 3;
+/// With this code a worker ends whose queue belongs to another executor or store; it has said so before.
+pub(crate) const REFUSED: u8 = 4;
 
 /// The body of `qworker`: runs a worker on the socket pair that is its standard input, until its manager says stop or
 /// is gone. Code 1: it was not started by a manager, cannot have its place, or lost its job to another worker.
@@ -102,7 +104,11 @@ pub fn run(registry: &Registry) -> ExitCode {
             }
             tracing::error!("{}", chain(&error));
             // With the queue failed for good its tasks were stopped first.
-            if matches!(error, Error::Queue(_)) { ExitCode::from(ABANDONED) } else { ExitCode::FAILURE }
+            match error {
+                Error::Queue(job_queue::Error::Mismatch(_)) => ExitCode::from(REFUSED),
+                Error::Queue(_) => ExitCode::from(ABANDONED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -115,6 +121,9 @@ async fn main(registry: &Registry) -> Result<(), Error> {
     let mut worker = Worker::new(*setup, registry, ear, mouth)?;
     worker.beat();
     let result = worker.serve().await;
+    if let Err(Error::Queue(error @ job_queue::Error::Mismatch(_))) = &result {
+        worker.degraded(Some(format!("refused: {}", chain(error))));
+    }
     worker.mouth.flush().await;
     result
 }

@@ -48,7 +48,7 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     let plan = Plan::from(&workflow).with_rules(Rules { timeout_slack: slack, ..Rules::default() });
     let fresh = tasks.is_empty();
     let rows = if fresh { unselected(&workflow, &settings, &clock) } else { tasks };
-    let scheduler = match restore(&plan, worker.slots.count(), &rows, &clock) {
+    let scheduler = match restore(&plan, (&workflow, worker.slots.count()), &rows, &clock) {
         Ok(scheduler) => scheduler,
         Err(error) => {
             let message = format!("the stored task states do not fit the definition: {error}");
@@ -170,10 +170,17 @@ fn backed_up_after(pool: &Pool) -> std::time::Duration {
     pool.settings.tasks.grace + pull
 }
 
-fn restore(plan: &Plan, slots: usize, rows: &[TaskRow], clock: &Clock) -> Result<Scheduler, dag_scheduler::IllegalRow> {
+fn restore(
+    plan: &Plan,
+    (workflow, slots): (&Workflow, usize),
+    rows: &[TaskRow],
+    clock: &Clock,
+) -> Result<Scheduler, dag_scheduler::IllegalRow> {
     // What really runs at once is decided by the host's slots, which other workers use too.
     let limits = Limits { parallel: u32::try_from(slots).unwrap_or(u32::MAX) };
-    Scheduler::restore(plan, limits, rows.iter().map(|row| (row.task.into(), record::restored(row, clock))))
+    let retry = |row: &TaskRow| workflow.get(row.task).map(|task| task.retry).unwrap_or_default();
+    let rows = rows.iter().map(|row| (row.task.into(), record::restored(row, retry(row), clock)));
+    Scheduler::restore(plan, limits, rows)
 }
 
 /// `--only`, `--from`: tasks that are not selected are skipped from the start.

@@ -51,7 +51,7 @@ pub(super) async fn reasons(
     let row = subject.row;
     if !row.status.is_terminal()
         && foreground::is_reserved(&row.queue)
-        && let Some((what, help)) = Serving::of(context, &row.queue)?.problem(&row.queue)
+        && let Some((what, help)) = Serving::of(context, queue, &row.queue).await?.problem(&row.queue)
     {
         return Ok(vec![Reason::new(what).help(help.replace("JOB", &subject.short()))]);
     }
@@ -108,7 +108,7 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
         reasons.push(reason);
         return Ok(reasons);
     }
-    match Serving::of(context, name)?.problem(name) {
+    match Serving::of(context, queue, name).await?.problem(name) {
         Some((what, help)) => reasons.push(Reason::new(what).help(help)),
         None => reasons.extend(busy(context, queue, job).await?),
     }

@@ -61,7 +61,7 @@ impl<'a> Follow<'a> {
         let database = self.context.database_file()?;
         let mut pulse = Pulse::of(database.as_deref());
         if !self.job.row.status.is_terminal() {
-            Serving::warn(self.context, &self.job.row.queue)?;
+            Serving::warn(self.context, &**self.queue, &self.job.row.queue).await?;
         }
         let mut first = true;
         loop {

@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs, selector: &str) ->
     show(context, args, &*queue, &job).await?;
     // A daemon's job that runs has a worker, or gets one back; a foreground run that has gone does not come again.
     if job.status == JobStatus::Queued || !job.status.is_terminal() && foreground::is_reserved(&job.queue) {
-        Serving::warn(context, &job.queue)?;
+        Serving::warn(context, &*queue, &job.queue).await?;
     }
     Ok(Exit::Done)
 }
@@ -204,7 +204,7 @@ async fn follow(
     mut job: JobRow,
 ) -> Result<Exit, Error> {
     if !job.status.is_terminal() {
-        Serving::warn(context, &job.queue)?;
+        Serving::warn(context, &**queue, &job.queue).await?;
     }
     if context.out.progress && !context.out.json {
         if let Some(ended) = screen::follow(context, &**queue, job.id, None).await? {
