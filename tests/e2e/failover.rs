@@ -24,7 +24,7 @@ fn server(settings: &[&str]) -> Option<OwnServer> {
     Some(server)
 }
 
-/// A chain of short tasks, and one beside it that waits for the file `go`.
+/// A chain of short tasks, and one beside it, or after it, that waits for the file `go`.
 struct Chain {
     witness: Witness,
     depends: BTreeMap<String, Vec<String>>,
@@ -32,11 +32,19 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(host: &Host, length: usize) -> Self {
+    fn beside(host: &Host, length: usize) -> Self {
+        Self::new(host, length, Vec::new())
+    }
+
+    fn before(host: &Host, length: usize) -> Self {
+        Self::new(host, length, vec![format!("c{:02}", length - 1)])
+    }
+
+    fn new(host: &Host, length: usize, waits_for: Vec<String>) -> Self {
         let witness = Witness::new(host.dir());
         let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", host.dir().join("go").display());
-        let mut depends: BTreeMap<String, Vec<String>> = BTreeMap::from([("wait".into(), Vec::new())]);
-        let mut text = witness.task("wait", &[], &wait);
+        let mut text = witness.task("wait", &waits_for, &wait);
+        let mut depends: BTreeMap<String, Vec<String>> = BTreeMap::from([("wait".into(), waits_for)]);
         for number in 0..length {
             let after: Vec<String> = number.checked_sub(1).map(|before| format!("c{before:02}")).into_iter().collect();
             text += &witness.task(&format!("c{number:02}"), &after, "sleep 0.1");
@@ -85,7 +93,7 @@ fn f41_the_server_is_restarted_in_the_middle_of_a_job() {
     let Some(server) = server(&[]) else { return };
     let host = host(&[&server]);
     host.qmanager(["queue", "migrate"]).success();
-    let chain = Chain::new(&host, 24);
+    let chain = Chain::beside(&host, 24);
     let mut daemon = host.start(&["--workers", "2", "--parallel", "3"]);
     let job = host.submit(&[&chain.file]);
     for (mode, ended) in [("fast", 4), ("immediate", 12)] {
@@ -113,7 +121,7 @@ fn f41_a_standby_is_promoted_while_a_job_runs() {
     });
     let host = host(&[&primary, &standby]);
     host.qmanager(["queue", "migrate"]).success();
-    let chain = Chain::new(&host, 16);
+    let chain = Chain::beside(&host, 16);
     let mut daemon = host.start(&["--workers", "2", "--parallel", "3"]);
     let job = host.submit(&[&chain.file]);
     chain.has_ended(4);
@@ -155,19 +163,12 @@ fn a_dump_is_restored_into_a_new_server() {
     let Some(old) = server(&[]) else { return };
     let before = host(&[&old]);
     before.qmanager(["queue", "migrate"]).success();
-    let chain = Chain::new(&before, 10);
+    // When only the last task runs, the state stands still.
+    let chain = Chain::before(&before, 10);
     let mut daemon = before.start(&["--workers", "1", "--parallel", "1"]);
-    // With one slot the chain goes on only when the other task has ended: the state stands still.
-    let wait = chain.witness.task(
-        "wait",
-        &[],
-        &format!("while [ ! -e {} ]; do sleep 0.02; done", before.dir().join("go").display()),
-    );
-    fs::write(&chain.file, fs::read_to_string(&chain.file).expect("the file").replace(&wait, "") + &wait)
-        .expect("a file");
     let job = fill(&before, &chain);
     until("the last one waits", || chain.witness.read().begins().contains_key("wait"));
-    until("that is recorded", || before.job(&job)["task_list"][10]["status"] == "running");
+    until("that is recorded", || before.job(&job)["task_list"][0]["status"] == "running");
     let there = jobs(&before);
     let dump = old.run(old.client("pg_dump").args(["-Fc", "-f", "dump", "qm"]));
     assert_eq!(dump, "");
@@ -203,7 +204,7 @@ fn a_server_restored_to_an_earlier_moment_under_a_daemon() {
     let new = old.backup();
     let host = host(&[&old, &new]).with_env("QMANAGER__TIMES__LEASE", "60s");
     host.qmanager(["queue", "migrate"]).success();
-    let chain = Chain::new(&host, 30);
+    let chain = Chain::beside(&host, 30);
     let mut daemon = host.start(&["--workers", "1", "--parallel", "2"]);
     let job = host.submit(&[&chain.file]);
     chain.has_ended(3);

@@ -122,7 +122,8 @@ pub(super) fn ask(config: tokio_postgres::Config, sql: &str) -> Vec<String> {
 /// Where PostgreSQL's programs are: on the path, or where Debian has them.
 pub(super) fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").exists());
+    let on_path = std::env::split_paths(&path).find_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
+    let on_path = on_path.and_then(|initdb| Some(initdb.parent()?.to_path_buf()));
     on_path.or_else(|| {
         let versions =
             fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(|entry| Some(entry.ok()?.path().join("bin")));

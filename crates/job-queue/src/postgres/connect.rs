@@ -39,11 +39,8 @@ pub(super) async fn connect(target: &Target, purpose: &Purpose) -> Result<Sessio
         tokio::spawn(carry(connection, ears));
         client
     };
-    let mut session = Session::new(client);
+    let session = Session::new(client);
     check(&session, target, purpose).await?;
-    if matches!(purpose, Purpose::Calls) {
-        session.ask_incarnation().await;
-    }
     if matches!(purpose, Purpose::Listen(_)) {
         session.batch(&format!("LISTEN {CHANNEL}")).await?;
     }
@@ -53,7 +50,12 @@ pub(super) async fn connect(target: &Target, purpose: &Purpose) -> Result<Sessio
 async fn check(session: &Session, target: &Target, purpose: &Purpose) -> Result<(), Failure> {
     const WHO: &str = "SELECT coalesce(current_setting('qmanager.client', true), ''), \
          current_setting('server_version_num')::integer";
-    let (who, version) = tokio::join!(session.rows_once(WHO, &[]), schema::version(session));
+    let incarnation = async {
+        if matches!(purpose, Purpose::Calls) {
+            session.ask_incarnation().await;
+        }
+    };
+    let (who, version, ()) = tokio::join!(session.rows_once(WHO, &[]), schema::version(session), incarnation);
     let version = if matches!(purpose, Purpose::Migrate) { 0 } else { version? };
     let row = who?.pop().ok_or_else(|| Error::Damaged("an answer without a row".into()))?;
     if row.try_get::<_, &str>(0)? != "1" {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -18,7 +18,7 @@ pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 /// A session; calls through it are made one after the other (see `lane`).
 pub(super) struct Session {
     client: Client,
-    incarnation: String,
+    incarnation: OnceLock<String>,
     statements: Mutex<HashMap<String, Statement>>,
     /// Between BEGIN and its end: whoever finds it set (a call was dropped) must not use the session.
     open: AtomicBool,
@@ -36,7 +36,7 @@ impl Session {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            incarnation: String::new(),
+            incarnation: OnceLock::new(),
             statements: Mutex::default(),
             open: AtomicBool::new(false),
             present: AtomicBool::new(false),
@@ -46,14 +46,15 @@ impl Session {
     /// Which life of the database this is: another after a standby was promoted or a backup restored, and then what was
     /// committed last may be missing. Empty where the server does not tell.
     pub(super) fn incarnation(&self) -> &str {
-        &self.incarnation
+        self.incarnation.get().map_or("", String::as_str)
     }
 
-    pub(super) async fn ask_incarnation(&mut self) {
+    pub(super) async fn ask_incarnation(&self) {
         const SQL: &str = "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) \
              FROM pg_control_system()";
         let rows = self.rows_once(SQL, &[]).await.unwrap_or_default();
-        self.incarnation = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
+        let told = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
+        self.incarnation.get_or_init(|| told);
     }
 
     pub(super) fn is_usable(&self) -> bool {
