@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::chown};
 
+use job_queue::conformance::server::Server;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::{
@@ -145,7 +146,20 @@ fn f82_no_memory_left() {
 /// Many more busy tasks than CPUs for longer than the lease: it is renewed all the same, and no task is lost.
 #[test]
 fn f83_cpu_starvation_costs_no_lease() {
-    let host = Host::new().with_env("QMANAGER__TIMES__LEASE", "3s").with_env("QMANAGER__TASKS__GRACE", "1s");
+    starve(&Host::new().with_env("QMANAGER__TIMES__LEASE", "3s").with_env("QMANAGER__TASKS__GRACE", "1s"));
+}
+
+/// Likewise where the lease is the database's, and the server has as little of the CPU.
+#[test]
+fn f83_cpu_starvation_costs_no_lease_on_postgresql() {
+    let Some(server) = Server::shared() else { return };
+    let database = server.database();
+    let host = Host::new().with_env("QMANAGER__DB__URL", &database.url());
+    host.qmanager(["queue", "migrate"]).success();
+    starve(&host.with_env("QMANAGER__TIMES__LEASE", "6s").with_env("QMANAGER__TASKS__GRACE", "1s"));
+}
+
+fn starve(host: &Host) {
     let busy = |n: usize| {
         format!(
             "- name: t{n}\n  params: {{command: 'end=$(($(date +%s) + 7)); while [ $(date +%s) -lt $end ]; do :; done'}}\n"
@@ -155,7 +169,7 @@ fn f83_cpu_starvation_costs_no_lease() {
     let mut daemon = host.start(&["--workers", "2", "--parallel", "16"]);
     let job = host.submit(&["busy.yaml"]);
     host.qmanager(["wait", &job, "--timeout", "120s"]).success();
-    for task in tasks(&host, &job) {
+    for task in tasks(host, &job) {
         assert_eq!((task["attempt"].as_u64(), task["losses"].as_u64()), (Some(1), Some(0)), "{task}");
     }
     host.qmanager(["stop"]).success();
