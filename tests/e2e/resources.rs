@@ -90,7 +90,6 @@ fn f82_no_process_can_be_started() {
     let warm = host.submit(&[file]);
     host.qmanager(["wait", &warm, "--timeout", "60s"]).success();
     until("only its spare is left", || host.titled("task-executor: ").len() <= 2);
-    let before = witness.len();
     limit_processes(&host, &daemon, Some(1));
     // The spare that waits already may still take the first task; what that starts fails, or the second has none.
     let job = host.submit(&[file]);
