@@ -286,6 +286,7 @@ fn i18_without_notifications_and_a_cancel_from_elsewhere() {
         tasks: 1,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: "test".into(),

@@ -20,6 +20,7 @@ mod guard;
 mod harness;
 mod hosts;
 mod invalid;
+mod keys;
 mod limits;
 mod names;
 mod namespaces;

@@ -115,6 +115,7 @@ fn job(priority: i32, tasks: u32) -> NewJob {
         tasks,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority,
         run_at: None,
         submitter: "uid:1000".into(),

@@ -70,6 +70,7 @@ fn job() -> NewJob {
         tasks: 1,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: "uid:1000".into(),

@@ -14,11 +14,11 @@ use std::{
 
 use async_trait::async_trait;
 use failpoint::Point;
-use workflow_model::{Epoch, JobId, JobStatus, QueueName, TaskStatus};
+use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName, TaskStatus};
 
 use crate::{
-    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, Poll, Prune,
-    QueueRow, Submitted, TaskRow, Wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, KeyRow, NewJob, NewRound, Poll,
+    Prune, QueueRow, Submitted, TaskRow, Wake,
 };
 
 /// What happens to a call.
@@ -289,6 +289,14 @@ impl JobQueue for Faulty {
 
     async fn limit(&self, queue: &QueueName, limit: Option<u32>) -> Result<(), Error> {
         self.around(self.inner.limit(queue, limit)).await
+    }
+
+    async fn limit_key(&self, queue: &QueueName, key: Option<&LimitKey>, limit: Option<u32>) -> Result<(), Error> {
+        self.around(self.inner.limit_key(queue, key, limit)).await
+    }
+
+    async fn keys(&self, queue: &QueueName, key: Option<&str>) -> Result<Vec<KeyRow>, Error> {
+        self.around(self.inner.keys(queue, key)).await
     }
 
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error> {

@@ -31,6 +31,7 @@ pub mod conformance;
 mod error;
 #[cfg(feature = "failpoints")]
 pub mod faulty;
+mod filter;
 mod round;
 mod word;
 
@@ -39,8 +40,8 @@ pub use open::{Check, OpenOptions, is_shared, migrate, open, shown_url};
 pub use postgres::{Postgres, ServerHealth};
 pub use queue::{Checked, JobEnding, JobQueue};
 pub use row::{
-    AttemptProcess, CancelHow, Claim, Claimed, Counts, Filter, JobRow, Micros, NewJob, NewRound, Owner, Poll, Prune,
-    QueueRow, StopWhy, Submitted, TaskRow,
+    AttemptProcess, CancelHow, Claim, Claimed, Counts, Filter, JobRow, KeyRow, Micros, NewJob, NewRound, Owner, Poll,
+    Prune, QueueRow, StopWhy, Submitted, TaskRow,
 };
 pub use sqlite::{Health, Sqlite};
 pub use wake::Wake;

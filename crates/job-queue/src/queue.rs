@@ -3,10 +3,11 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use workflow_model::{Cause, Epoch, JobId, JobStatus, QueueName};
+use workflow_model::{Cause, Epoch, JobId, JobStatus, LimitKey, QueueName};
 
 use crate::{
-    CancelHow, Claim, Claimed, Error, Filter, JobRow, NewJob, NewRound, Poll, Prune, QueueRow, Submitted, TaskRow, Wake,
+    CancelHow, Claim, Claimed, Error, Filter, JobRow, KeyRow, NewJob, NewRound, Poll, Prune, QueueRow, Submitted,
+    TaskRow, Wake,
 };
 
 /// A store of jobs that many processes use at once.
@@ -22,8 +23,8 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<Submitted>, Error>;
 
     /// Takes a job: first those of dead owners, then (if `fresh`) the queue's highest priority, oldest first. A paused
-    /// queue, or one at its limit, gives no fresh job; jobs of dead owners are given even so. A lease's expiry alone
-    /// never takes a job away.
+    /// queue, or one at its limit, gives no fresh job, and a job whose limit key is at its limit is passed over; jobs of
+    /// dead owners are given even so: they have their place. A lease's expiry alone never takes a job away.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if the queue belongs to another executor or store.
@@ -98,6 +99,13 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
 
     /// Limits how many jobs of a queue run at once.
     async fn limit(&self, queue: &QueueName, limit: Option<u32>) -> Result<(), Error>;
+
+    /// Limits how many jobs of a queue with this limit key run at once, or, without a key, with any one that has no limit
+    /// of its own. `None`: what holds without this call (1, where nothing else was said). Jobs under way go on.
+    async fn limit_key(&self, queue: &QueueName, key: Option<&LimitKey>, limit: Option<u32>) -> Result<(), Error>;
+
+    /// A queue's limit keys, in their order, or the one that is named if it has jobs or a limit of its own.
+    async fn keys(&self, queue: &QueueName, key: Option<&str>) -> Result<Vec<KeyRow>, Error>;
 
     /// What there is to do for the workers of a host, in one query.
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error>;

@@ -6,7 +6,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use workflow_model::{Attempt, Cause, Epoch, ExecutorKind, JobId, JobStatus, Nonce, QueueName, TaskIx, TaskStatus};
+use workflow_model::{
+    Attempt, Cause, Epoch, ExecutorKind, JobId, JobStatus, LimitKey, Nonce, QueueName, TaskIx, TaskStatus,
+};
 
 /// A moment in microseconds since 1970, by the database's clock (SQLite: this host's).
 pub type Micros = i64;
@@ -30,6 +32,8 @@ pub struct NewJob {
     pub labels: BTreeMap<String, String>,
     /// Idempotency key, unique among the jobs of the queue.
     pub key: Option<String>,
+    /// What it shares a limit with ([`JobQueue::limit_key`](crate::JobQueue::limit_key)).
+    pub limit_key: Option<LimitKey>,
     /// Higher first.
     pub priority: i32,
     /// Not before.
@@ -40,6 +44,16 @@ pub struct NewJob {
     pub settings: String,
     /// Where its files are already ([`Claim::place`]), if it comes with some.
     pub store: Option<String>,
+}
+
+/// `later` of a job with a limit key that waits for a place: no claim looks at it, and no moment is as late.
+pub(crate) const NO_PLACE: Micros = Micros::MAX;
+
+impl NewJob {
+    /// `run_at`, told apart from [`NO_PLACE`].
+    pub(crate) fn moment(&self) -> Option<Micros> {
+        self.run_at.map(|at| if self.limit_key.is_some() { at.min(NO_PLACE - 1) } else { at })
+    }
 }
 
 /// What a submit did.
@@ -70,6 +84,9 @@ pub struct JobRow {
     pub labels: BTreeMap<String, String>,
     /// The idempotency key.
     pub key: Option<String>,
+    /// What it shares a limit with.
+    #[serde(default)]
+    pub limit_key: Option<String>,
     /// Higher first.
     pub priority: i32,
     /// Not before.
@@ -334,6 +351,8 @@ pub struct Filter {
     pub submitter: Option<String>,
     /// With this key.
     pub key: Option<String>,
+    /// With this limit key.
+    pub limit_key: Option<String>,
     /// Whose id ends in this text.
     pub id_suffix: Option<String>,
     /// At most so many; `None` = all.
@@ -349,6 +368,8 @@ pub struct QueueRow {
     pub paused: bool,
     /// At most so many jobs of it run at once, over all hosts.
     pub limit: Option<u32>,
+    /// At most so many jobs of each limit key run at once, if the key has no limit of its own; `None` = 1.
+    pub key_limit: Option<u32>,
     /// Written down by its first worker.
     pub executor: Option<ExecutorKind>,
     /// Written down by its first worker.
@@ -357,6 +378,23 @@ pub struct QueueRow {
     pub queued: u64,
     /// Jobs under way.
     pub running: u64,
+}
+
+/// A limit key of a queue: one that has jobs, or a limit of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The key.
+    pub key: String,
+    /// At most so many jobs with it run at once.
+    pub limit: u32,
+    /// Whether that was set for this key, not for all keys of the queue.
+    pub own: bool,
+    /// Jobs under way. (They are counted: nothing else says how much of the limit is taken.)
+    pub running: u64,
+    /// Jobs that wait, but for those whose time has not come.
+    pub queued: u64,
+    /// The one of them that comes next.
+    pub next: Option<JobId>,
 }
 
 /// What a manager's poll found: one query.

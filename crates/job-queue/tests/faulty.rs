@@ -8,12 +8,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use job_queue::{
-    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions,
-    Poll, Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, KeyRow, NewJob, NewRound,
+    OpenOptions, Poll, Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
     conformance::Store,
     faulty::{Faults, Faulty},
 };
-use workflow_model::{Epoch, JobId, JobStatus, QueueName};
+use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName};
 
 /// In a million calls.
 const RATE: u64 = 5_000;
@@ -108,6 +108,12 @@ impl JobQueue for Insisting {
     }
     async fn limit(&self, queue: &QueueName, limit: Option<u32>) -> Result<(), Error> {
         insist!(self.0.limit(queue, limit))
+    }
+    async fn limit_key(&self, queue: &QueueName, key: Option<&LimitKey>, limit: Option<u32>) -> Result<(), Error> {
+        insist!(self.0.limit_key(queue, key, limit))
+    }
+    async fn keys(&self, queue: &QueueName, key: Option<&str>) -> Result<Vec<KeyRow>, Error> {
+        insist!(self.0.keys(queue, key))
     }
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error> {
         insist!(self.0.poll(queues, host))

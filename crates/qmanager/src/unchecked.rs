@@ -20,10 +20,11 @@ pub(crate) fn read(text: &str) -> Result<(Workflow, JobSettings), String> {
                 || job.key.is_some()
                 || job.run_at.is_some()
                 || job.priority != 0
+                || job.limit_key.is_some()
                 || !job.labels.is_empty();
             if has_more {
                 return Err(
-                    "name, labels, priority, run_at and key are arguments of qmanager.submit, not part of the text"
+                    "name, labels, priority, run_at, key and limit_key are arguments of qmanager.submit, not part of the text"
                         .into(),
                 );
             }

@@ -9,8 +9,8 @@ use serde::{
 };
 
 use crate::{
-    Command, EnvValue, Input, JobDefinition, Params, Request, Resources, Retry, Task, When, Workflow, WorkflowSource,
-    body, check,
+    Command, EnvValue, Input, JobDefinition, LimitKey, Params, Request, Resources, Retry, Task, When, Workflow,
+    WorkflowSource, body, check,
     check::Wrong,
     wire::{
         Opt, Pairs, RawCommand, RawInput, RawJob, RawParams, RawRetry, RawTask, RawValue, RawWhen, RawWorkflow, Text,
@@ -63,6 +63,11 @@ pub(crate) fn job(text: &str, most: usize) -> serde_json::Result<JobDefinition> 
         priority: raw.priority.0.unwrap_or_default(),
         run_at: optional(raw.run_at, |text| check::moment(&text.0)).map_err(odd)?,
         key: optional(raw.key, |text| checked(text, check::words)).map_err(odd)?,
+        limit_key: optional(raw.limit_key, |text| checked(text, check::words))
+            .map_err(odd)?
+            .map(|text| LimitKey::new(&text))
+            .transpose()
+            .map_err(de::Error::custom)?,
         timeout: optional(raw.timeout, |text| check::timeout(&text.0)).map_err(odd)?,
     })
 }

@@ -247,6 +247,43 @@ impl fmt::Display for QueueName {
     }
 }
 
+/// What a job names to share a limit with others of its queue: 1 to 256 characters, byte-exact, without control characters
+/// and without blanks at either end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitKey(Box<str>);
+
+impl LimitKey {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// The text is empty, too long, has control characters, or blanks at an end.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        match TaskName::new(text) {
+            Ok(TaskName(text)) => Ok(Self(text)),
+            Err(wrong) => Err(InvalidId { what: "limit key", ..wrong }),
+        }
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LimitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for LimitKey {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
+    }
+}
+
 impl FromStr for QueueName {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -276,4 +313,4 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(TaskName, QueueName);
+serde_as_text!(TaskName, QueueName, LimitKey);

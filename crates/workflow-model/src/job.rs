@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{EnvValue, Workflow};
+use crate::{EnvValue, LimitKey, Workflow};
 
 /// What a top-level mapping says.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct JobDefinition {
     pub run_at: Option<i64>,
     /// Idempotency key.
     pub key: Option<String>,
+    /// What it shares a limit with: so many jobs of the queue with this key run at once as `queue limit` says.
+    pub limit_key: Option<LimitKey>,
     /// Ends the job when it runs longer.
     pub timeout: Option<Duration>,
 }

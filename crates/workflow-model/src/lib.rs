@@ -66,7 +66,7 @@ mod error;
 mod schema;
 
 pub use error::Error;
-pub use id::{Attempt, Epoch, InvalidId, JobId, Nonce, QueueName, TaskIx, TaskName};
+pub use id::{Attempt, Epoch, InvalidId, JobId, LimitKey, Nonce, QueueName, TaskIx, TaskName};
 pub use job::{FileCopy, JobDefinition, WorkflowSource};
 pub use load::{Definition, Limits, LoadOptions, Loaded, load, load_workflow};
 pub use problem::{Place, Problem, Problems, Severity};

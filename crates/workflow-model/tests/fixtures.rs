@@ -28,6 +28,9 @@ fn valid_files_are_accepted() {
             Definition::Job(job) => {
                 let mut text = format!("{:?} {:?} {:?} ", job.name, job.labels, job.files);
                 writeln!(text, "{} {:?} {:?} {:?}", job.priority, job.run_at, job.key, job.timeout).unwrap();
+                if let Some(key) = &job.limit_key {
+                    writeln!(text, "limit key {key}").unwrap();
+                }
                 writeln!(text, "{:?}", job.env).unwrap();
                 match &job.workflow {
                     WorkflowSource::Inline(workflow) => text += &described(workflow),

@@ -24,6 +24,7 @@ pub fn job() -> NewJob {
         tasks: 3,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: "uid:1".into(),

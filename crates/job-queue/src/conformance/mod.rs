@@ -17,6 +17,7 @@ mod make;
 
 pub mod cancel;
 pub mod claim;
+pub mod keys;
 pub mod lease;
 pub mod list;
 pub mod next;
@@ -69,6 +70,10 @@ macro_rules! conformance {
                 with_a_new_definition, into_another_queue, delete_of_a_running_job_is_refused;
             list: newest_first, by_each_condition, by_id_suffix, in_pages;
             queues: pause_holds_back_fresh_jobs, limit_counts_jobs_under_way, are_listed;
+            keys: one_at_a_time_and_others_pass, limits_of_one_key_and_of_all, are_shown, follow_every_way_of_a_job,
+                an_expired_lease_keeps_the_place, count_the_end_for_the_next, beside_run_at_pause_and_limit,
+                a_priority_overtakes_one_that_was_let_in, many_keys_and_a_wide_one,
+                i17_eight_workers_never_above_the_limit;
             poll: says_what_is_ready, names_the_next_moment, names_cancels_of_the_host, names_owners;
             prune: by_age, by_number, keeps_failed_longer, never_takes_what_has_not_ended, only_says_which,
                 abandoned_ones_by_their_epoch;

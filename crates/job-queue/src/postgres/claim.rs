@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     codec::{JOB_COLUMNS, JOB_WIDTH, Stored, get, job_row, task_rows},
     failure::Failure,
+    keys,
     session::{Param, Session},
 };
 use crate::{Claim, Claimed, Error, Owner, clock};
@@ -22,6 +23,19 @@ const DUE_AT_ONCE: i64 = 500;
 const SLOW: Duration = Duration::from_millis(10);
 /// Then one in so many times its length goes into walking from the start again.
 const SHARE: u32 = 20;
+
+/// Before the first job.
+const BEGINNING: (i64, i64) = (i64::MIN, 0);
+
+/// What has been done before the statement is run that takes a job; where more is needed, it takes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Plain,
+    /// Places were given.
+    Looked,
+    /// That, and the jobs of the queue under way were counted.
+    Counted,
+}
 
 /// The two names under which a call's job is found again after a lost reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +60,12 @@ impl Mark {
     fn start(self) -> (i64, i64) {
         match self.0 {
             Some((rank, seq, until)) if Instant::now() < until => (rank, seq),
-            _ => (i64::MIN, 0),
+            _ => BEGINNING,
         }
     }
 
     fn walked(&mut self, from: (i64, i64), took: Duration, at: (i64, i64)) {
-        let whole = from == (i64::MIN, 0);
+        let whole = from == BEGINNING;
         self.0 = match self.0 {
             _ if whole && took < SLOW => None,
             _ if whole => Some((at.0, at.1, Instant::now() + took * SHARE)),
@@ -114,7 +128,9 @@ pub(super) static FRESH: LazyLock<String> = LazyLock::new(|| {
     };
     format!(
         "WITH {TAKE}, \
-         gate AS (SELECT NOT paused AND executor = $2 AND store = $3 AND (job_limit IS NULL OR $12) AS open FROM q), \
+         look AS (SELECT EXISTS (SELECT FROM qmanager.key_look WHERE queue = $1) AS first), \
+         gate AS (SELECT NOT paused AND executor = $2 AND store = $3 AND (job_limit IS NULL OR $12) \
+           AND ($13 OR NOT look.first) AS open FROM q, look), \
          picked AS (SELECT seq FROM ({} UNION ALL {}) AS candidates ORDER BY rank, seq LIMIT 1), \
          taken AS (UPDATE qmanager.job j SET status = 'running', epoch = j.epoch + 1, owner_host = $5, \
            owner_run_dir = $6, owner_slot = $7, started = coalesce(j.started, m.now), store = $4 \
@@ -123,8 +139,8 @@ pub(super) static FRESH: LazyLock<String> = LazyLock::new(|| {
            SELECT taken.id, taken.epoch, m.now + $8, $9 FROM taken, m \
            ON CONFLICT (job) DO UPDATE SET epoch = excluded.epoch, until = excluded.until, token = excluded.token \
            RETURNING job, until) \
-         SELECT {JOB_COLUMNS}, d.definition, d.settings, q.paused, q.job_limit, q.executor, q.store, j.rank \
-         FROM q LEFT JOIN {TAKEN} ON true",
+         SELECT {JOB_COLUMNS}, d.definition, d.settings, q.paused, q.job_limit, q.executor, q.store, j.rank, look.first \
+         FROM q CROSS JOIN look LEFT JOIN {TAKEN} ON true",
         leaf("''"),
         leaf("$4")
     )
@@ -153,31 +169,64 @@ static OVER: LazyLock<String> = LazyLock::new(|| {
 async fn fresh(session: &Session, asked: &Asked<'_>, mark: &mut Mark) -> Result<Option<Claimed>, Failure> {
     let start = mark.start();
     // Both are on their way at once; the server does the first one first.
-    let (due, found) = tokio::join!(make_due(session, asked.claim), one(session, asked, start, false, mark));
+    let (due, found) = tokio::join!(make_due(session, asked.claim), one(session, asked, start, Gate::Plain, mark));
     due?;
-    let (settings, taken) = found?;
-    match settings {
-        // Nobody has written down whose it is: a queue's first worker.
-        None => {
+    let (settings, taken) = match found? {
+        (None, _) => {
+            // Nobody has written down whose it is: a queue's first worker.
             checked_in(session, asked.claim).await?;
-            let (settings, taken) = one(session, asked, (i64::MIN, 0), false, mark).await?;
-            match settings {
-                Some(settings) if settings.limit.is_some() => limited(session, asked, mark).await,
-                _ => Ok(taken),
-            }
+            one(session, asked, BEGINNING, Gate::Plain, mark).await?
         }
-        Some(settings) => {
-            settings.check(asked.claim)?;
-            if taken.is_some() || settings.paused {
-                return Ok(taken);
-            }
-            if settings.limit.is_some() {
-                return limited(session, asked, mark).await;
-            }
-            if start == (i64::MIN, 0) {
-                return Ok(None);
-            }
-            Ok(one(session, asked, (i64::MIN, 0), false, mark).await?.1)
+        found => found,
+    };
+    let Some(settings) = settings else { return Ok(taken) };
+    settings.check(asked.claim)?;
+    if taken.is_some() || settings.paused {
+        return Ok(taken);
+    }
+    if settings.has_to_look {
+        return after_a_look(session, asked, &settings, mark).await;
+    }
+    if settings.limit.is_some() {
+        return limited(session, asked, mark).await;
+    }
+    if start == BEGINNING {
+        return Ok(None);
+    }
+    Ok(one(session, asked, BEGINNING, Gate::Plain, mark).await?.1)
+}
+
+/// Jobs with limit keys have come, or have given their places away: places are given first, then the job is taken that
+/// comes first.
+async fn after_a_look(
+    session: &Session,
+    asked: &Asked<'_>,
+    settings: &Settings,
+    mark: &mut Mark,
+) -> Result<Option<Claimed>, Failure> {
+    let queue = asked.claim.queue.as_str();
+    loop {
+        if !asked.within {
+            session.begin().await?;
+        }
+        let looked = keys::let_in(session, queue).await?;
+        if !asked.within {
+            session.commit().await?;
+        }
+        let start = mark.start();
+        let mut taken = match settings.limit {
+            Some(_) => limited(session, asked, mark).await?,
+            None => one(session, asked, start, Gate::Looked, mark).await?.1,
+        };
+        if taken.is_none() && settings.limit.is_none() && start != BEGINNING {
+            taken = one(session, asked, BEGINNING, Gate::Looked, mark).await?.1;
+        }
+        let mine = taken.as_ref().map(|claimed| claimed.job.id);
+        if looked.let_in.iter().any(|job| Some(*job) != mine) {
+            keys::wake(session, queue).await?;
+        }
+        if taken.is_some() || !looked.more || asked.within {
+            return Ok(taken);
         }
     }
 }
@@ -200,7 +249,7 @@ async fn limited(session: &Session, asked: &Asked<'_>, mark: &mut Mark) -> Resul
         None => 0,
     };
     let taken = if limit.is_none_or(|limit| running < i64::from(limit)) {
-        one(session, asked, (i64::MIN, 0), true, mark).await?.1
+        one(session, asked, BEGINNING, Gate::Counted, mark).await?.1
     } else {
         None
     };
@@ -215,15 +264,16 @@ async fn one(
     session: &Session,
     asked: &Asked<'_>,
     start: (i64, i64),
-    counted: bool,
+    gate: Gate,
     mark: &mut Mark,
 ) -> Result<(Option<Settings>, Option<Claimed>), Failure> {
     let began = Instant::now();
     let ttl = clock::micros(asked.claim.ttl);
     let (queue, executor, place) = words(asked.claim);
+    let (counted, looked) = (gate == Gate::Counted, gate != Gate::Plain);
     let Owner { host, run_dir, slot } = &asked.claim.owner;
     let mut values: Vec<Param<'_>> = vec![&queue, &executor, &asked.claim.store, &place, host, run_dir, slot];
-    values.extend([&ttl as Param<'_>, &asked.tokens.fresh, &start.0, &start.1, &counted]);
+    values.extend([&ttl as Param<'_>, &asked.tokens.fresh, &start.0, &start.1, &counted, &looked]);
     let Some(row) = session.row(&FRESH, &values).await? else { return Ok((None, None)) };
     let settings = Settings::of(&row)?;
     let Some(rank) = get::<Option<i64>>(&row, JOB_WIDTH + 6)? else { return Ok((settings, None)) };
@@ -293,13 +343,16 @@ struct Settings {
     limit: Option<i32>,
     executor: String,
     store: String,
+    /// Whether there are keys to look at first.
+    has_to_look: bool,
 }
 
 impl Settings {
     fn of(row: &Row) -> Result<Option<Self>, Error> {
         let (executor, store) = (get(row, JOB_WIDTH + 4)?, get(row, JOB_WIDTH + 5)?);
         let (Some(executor), Some(store)) = (executor, store) else { return Ok(None) };
-        Ok(Some(Self { paused: get(row, JOB_WIDTH + 2)?, limit: get(row, JOB_WIDTH + 3)?, executor, store }))
+        let (paused, limit) = (get(row, JOB_WIDTH + 2)?, get(row, JOB_WIDTH + 3)?);
+        Ok(Some(Self { paused, limit, executor, store, has_to_look: get(row, JOB_WIDTH + 7)? }))
     }
 
     /// A queue belongs to the executor and the store of its first worker.

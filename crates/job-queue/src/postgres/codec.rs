@@ -19,9 +19,9 @@ use crate::{
 pub(super) const JOB_COLUMNS: &str = "j.id, j.queue, j.name, j.status, j.cause, j.message, j.labels::text, j.key, \
      j.priority, j.run_at, j.submitter, j.hash, j.tasks, j.n_running, j.n_succeeded, j.n_failed, j.n_skipped, \
      j.n_cancelled, j.created, j.started, j.ended, j.round, j.epoch, j.owner_host, j.owner_run_dir, j.owner_slot, \
-     l.until, j.cancel, nullif(j.store, ''), j.seq";
+     l.until, j.cancel, nullif(j.store, ''), j.limit_key, j.seq";
 /// How many they are.
-pub(super) const JOB_WIDTH: usize = 30;
+pub(super) const JOB_WIDTH: usize = 31;
 
 /// A job with its place in the table.
 pub(super) struct Stored {
@@ -66,8 +66,9 @@ pub(super) fn job_row(row: &Row, at: usize) -> Result<Stored, Error> {
         lease_until: get(row, at + 26)?,
         cancel: get::<Option<&str>>(row, at + 27)?.map(cancel_how).transpose()?,
         store: get(row, at + 28)?,
+        limit_key: get(row, at + 29)?,
     };
-    Ok(Stored { seq: get(row, at + 29)?, job })
+    Ok(Stored { seq: get(row, at + 30)?, job })
 }
 
 /// A job's task rows, by index.

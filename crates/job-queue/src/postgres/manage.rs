@@ -23,7 +23,7 @@ const NAMES: &str = "WITH RECURSIVE \
      SELECT name FROM qmanager.queue UNION SELECT q FROM ready WHERE q IS NOT NULL \
      UNION SELECT q FROM later WHERE q IS NOT NULL UNION SELECT queue FROM qmanager.job WHERE owner_slot IS NOT NULL";
 
-const QUEUE: &str = "SELECT $1::text, coalesce(paused, false), job_limit, executor, q.store, \
+const QUEUE: &str = "SELECT $1::text, coalesce(paused, false), job_limit, executor, q.store, key_limit, \
      (SELECT count(*) FROM qmanager.job WHERE queue = $1 AND status = 'queued' AND later IS NULL) + \
      (SELECT count(*) FROM qmanager.job WHERE queue = $1 AND later IS NOT NULL), \
      (SELECT count(*) FROM qmanager.job WHERE owner_slot IS NOT NULL AND queue = $1) \
@@ -49,8 +49,9 @@ fn queue_row(row: &Row) -> Result<QueueRow, Error> {
         limit: get::<Option<i32>>(row, 2)?.map(|_| count(row, 2)).transpose()?,
         executor: executor.map(str::parse).transpose()?,
         store: get(row, 4)?,
-        queued: u64::try_from(get::<i64>(row, 5)?).unwrap_or(0),
-        running: u64::try_from(get::<i64>(row, 6)?).unwrap_or(0),
+        key_limit: get::<Option<i32>>(row, 5)?.map(|_| count(row, 5)).transpose()?,
+        queued: u64::try_from(get::<i64>(row, 6)?).unwrap_or(0),
+        running: u64::try_from(get::<i64>(row, 7)?).unwrap_or(0),
     })
 }
 

@@ -14,6 +14,7 @@ mod submit;
 
 mod cancel;
 mod define;
+mod keys;
 mod manage;
 mod prune;
 mod retry;

@@ -16,8 +16,10 @@ pub(super) const READY: &str = "SELECT asked.name, \
      coalesce(NOT q.paused AND (q.job_limit IS NULL OR q.job_limit > \
        (SELECT count(*) FROM qmanager.job WHERE owner_slot IS NOT NULL AND queue = asked.name)), true) AND \
      (EXISTS (SELECT FROM qmanager.job WHERE queue = asked.name AND status = 'queued' AND later IS NULL) OR \
+      EXISTS (SELECT FROM qmanager.key_look WHERE queue = asked.name) OR \
       EXISTS (SELECT FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later <= m.now)), \
-     (SELECT min(later) FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later > m.now), m.now \
+     (SELECT min(later) FROM qmanager.job WHERE queue = asked.name AND later IS NOT NULL AND later > m.now \
+       AND later < 9223372036854775807), m.now \
      FROM (SELECT qmanager.now_micros() AS now OFFSET 0) AS m \
      CROSS JOIN unnest($1::text[]) WITH ORDINALITY AS asked (name, place) \
      LEFT JOIN qmanager.queue q ON q.name = asked.name ORDER BY asked.place";

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
-use workflow_model::{Epoch, JobId, JobStatus, QueueName};
+use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName};
 
 use super::{
     cancel,
@@ -20,6 +20,7 @@ use super::{
     connect::{CHANNEL, Purpose},
     define, health,
     health::ServerHealth,
+    keys,
     lane::{Lane, Times},
     lease, manage, poll, presence, prune, read, release, retry, schema,
     session::Session,
@@ -27,8 +28,8 @@ use super::{
     target::Target,
 };
 use crate::{
-    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions,
-    Poll, Prune, QueueRow, Submitted, TaskRow, Wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, KeyRow, NewJob, NewRound,
+    OpenOptions, Poll, Prune, QueueRow, Submitted, TaskRow, Wake,
 };
 
 /// Calls: a worker that has nothing to do holds no connection.
@@ -327,6 +328,14 @@ impl JobQueue for Postgres {
 
     async fn limit(&self, queue: &QueueName, limit: Option<u32>) -> Result<(), Error> {
         self.0.calls.run(|session| async move { manage::limit(&session, queue, limit).await }).await
+    }
+
+    async fn limit_key(&self, queue: &QueueName, key: Option<&LimitKey>, limit: Option<u32>) -> Result<(), Error> {
+        self.0.calls.run(|session| async move { keys::limit(&session, queue, key, limit).await }).await
+    }
+
+    async fn keys(&self, queue: &QueueName, key: Option<&str>) -> Result<Vec<KeyRow>, Error> {
+        self.0.calls.run(|session| async move { keys::keys(&session, queue, key).await }).await
     }
 
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error> {

@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use workflow_model::{JobId, JobStatus};
+use workflow_model::JobId;
 
 use super::{
     codec::{self, JOB_COLUMNS, Stored, get, job_row, key},
     failure::Failure,
     session::{Param, Session},
 };
-use crate::{Error, Filter, JobRow, TaskRow};
+use crate::{Error, Filter, JobRow, TaskRow, filter::Dialect};
 
 /// A list is read in pages of so many jobs.
 const PAGE: u32 = 2_000;
@@ -34,6 +34,14 @@ pub(super) async fn tasks(session: &Session, job: JobId) -> Result<Vec<TaskRow>,
     let row = row.ok_or(Error::NotFound(job))?;
     codec::task_rows(session, get(&row, 0)?).await
 }
+
+const DIALECT: Dialect = Dialect {
+    table: "j.",
+    short: "right(j.id::text, 8)",
+    suffix: "right(j.id::text, length(?)) = ?",
+    under_way: "j.seq IN (SELECT seq FROM qmanager.job WHERE owner_slot IS NOT NULL)",
+    label: "j.labels ->> ? = ?",
+};
 
 pub(super) async fn list(session: &Session, filter: &Filter) -> Result<Vec<JobRow>, Failure> {
     let mut found = Vec::new();
@@ -65,45 +73,15 @@ async fn page(session: &Session, filter: &Filter, below: i64, wanted: u32) -> Re
     Ok(rows.iter().map(|row| job_row(row, 0)).collect::<Result<_, Error>>()?)
 }
 
-/// The filter as SQL, each condition followed by AND; texts only ever as values, from `$2` on.
+/// The filter as SQL, its texts numbered from `$2` on.
 fn conditions(filter: &Filter) -> (String, Vec<String>) {
-    let mut sql = String::new();
-    let mut values: Vec<String> = Vec::new();
-    let mut add = |condition: &str, given: &[&str]| {
-        let mut condition = condition.to_owned();
-        for value in given {
-            values.push(codec::text(value));
-            condition = condition.replacen('?', &format!("${}::text", values.len() + 1), 1);
+    let (marked, texts) = DIALECT.conditions(filter);
+    let mut numbered = String::with_capacity(marked.len() + texts.len() * 8);
+    for (n, part) in marked.split('?').enumerate() {
+        if n > 0 {
+            numbered.push_str(&["$", &(n + 1).to_string(), "::text"].concat());
         }
-        sql.push_str(&condition);
-        sql.push_str(" AND ");
-    };
-    if let Some(suffix) = &filter.id_suffix {
-        let suffix = suffix.to_ascii_lowercase();
-        if suffix.len() >= 8 && suffix.is_ascii() {
-            add("right(j.id::text, 8) = ?", &[&suffix[suffix.len() - 8..]]);
-        }
-        add("right(j.id::text, length(?)) = ?", &[&suffix, &suffix]);
+        numbered.push_str(part);
     }
-    if let Some(key) = &filter.key {
-        add("j.key = ?", &[key]);
-    }
-    if let Some(submitter) = &filter.submitter {
-        add("j.submitter = ?", &[submitter]);
-    }
-    if let Some(queue) = &filter.queue {
-        add("j.queue = ?", &[queue.as_str()]);
-    }
-    if let Some(name) = &filter.name {
-        add("j.name = ?", &[name]);
-    }
-    for (label, value) in &filter.labels {
-        add("j.labels ->> ? = ?", &[label, value]);
-    }
-    if !filter.states.is_empty() {
-        let marks = vec!["?"; filter.states.len()].join(", ");
-        let states: Vec<&str> = filter.states.iter().copied().map(JobStatus::as_str).collect();
-        add(&format!("j.status IN ({marks})"), &states);
-    }
-    (sql, values)
+    (numbered, texts.iter().map(|text| codec::text(text)).collect())
 }

@@ -6,7 +6,10 @@ use super::{failure::Failure, session::Session};
 use crate::Error;
 
 /// Each step leads from the version of its index to the next; never changed once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_init.sql"),
+    include_str!("../../migrations/postgres/0002_limit_keys.sql"),
+];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;

@@ -10,6 +10,7 @@ use super::{
     claim::{self, Asked, Mark},
     codec::{self, COLUMN_NAMES, Columns, get, key, parsed},
     failure::Failure,
+    keys,
     session::{Param, Session},
 };
 use crate::{Claimed, Error, JobEnding, TaskRow};
@@ -69,9 +70,9 @@ static FINISH: LazyLock<String> = LazyLock::new(|| {
            cause = CASE WHEN {OVERRULED} THEN 'cancelled' ELSE $21 END, \
            message = CASE WHEN {OVERRULED} THEN 'cancelled' ELSE $22 END, \
            ended = qmanager.now_micros(), later = NULL, owner_host = NULL, owner_run_dir = NULL, owner_slot = NULL \
-           FROM held, d WHERE j.seq = held.seq AND NOT EXISTS (SELECT FROM wrong) RETURNING j.status), \
+           FROM held, d WHERE j.seq = held.seq AND NOT EXISTS (SELECT FROM wrong) RETURNING j.status, j.queue, j.limit_key), \
          freed AS (DELETE FROM qmanager.lease WHERE job = $1 AND EXISTS (SELECT FROM done)) \
-         SELECT {ANSWER}, (SELECT status FROM done)",
+         SELECT {ANSWER}, (SELECT status FROM done), (SELECT queue FROM done WHERE limit_key IS NOT NULL)",
         codec::unnest(3),
         put()
     )
@@ -95,6 +96,21 @@ pub(super) async fn finish(
     end: &JobEnding,
     unsure: bool,
 ) -> Result<JobStatus, Failure> {
+    let (status, keyed) = end_job(session, (job, epoch), rows, end, unsure).await?;
+    if let Some(queue) = keyed {
+        keys::wake(session, &queue).await?;
+    }
+    Ok(status)
+}
+
+/// Answers the status that stands, and the queue where a limit key has a place now.
+async fn end_job(
+    session: &Session,
+    (job, epoch): (JobId, Epoch),
+    rows: &[TaskRow],
+    end: &JobEnding,
+    unsure: bool,
+) -> Result<(JobStatus, Option<String>), Failure> {
     if !end.status.is_terminal() {
         return Err(Error::Refused(format!("a job cannot end as {}", end.status)).into());
     }
@@ -106,10 +122,13 @@ pub(super) async fn finish(
     values.extend([&status as Param<'_>, &cause, &message]);
     let answer = session.row(&FINISH, &values).await?;
     match judge(answer.as_ref()) {
-        Ok(row) => Ok(parsed(row, 4)?),
+        Ok(row) => Ok((parsed(row, 4)?, get(row, 5)?)),
         Err(Error::Fenced) if unsure => {
             let stands = left_as(session, job, epoch).await?;
-            stands.filter(|status| status.is_terminal()).ok_or_else(|| Error::Fenced.into())
+            stands
+                .filter(|status| status.is_terminal())
+                .map(|status| (status, None))
+                .ok_or_else(|| Error::Fenced.into())
         }
         Err(error) => Err(error.into()),
     }
@@ -125,11 +144,14 @@ pub(super) async fn finish_and_claim(
     mark: &mut Mark,
 ) -> Result<(JobStatus, Option<Claimed>), Failure> {
     session.begin().await?;
-    let status = finish(session, (job, epoch), rows, end, asked.unsure).await?;
+    let (status, keyed) = end_job(session, (job, epoch), rows, end, asked.unsure).await?;
     let next = match claim::claim(session, asked, mark).await {
         Err(Failure::Ours(Error::Mismatch(_))) => None,
         other => other?,
     };
+    if let Some(queue) = keyed.filter(|_| next.is_none()) {
+        keys::wake(session, &queue).await?;
+    }
     session.commit().await?;
     Ok((status, next))
 }

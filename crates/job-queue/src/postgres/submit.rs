@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use uuid::Uuid;
+use workflow_model::LimitKey;
 
 use super::{
     codec::{self, get, key},
@@ -16,12 +17,12 @@ const AT_ONCE: usize = 1_000;
 
 /// In the order given; `seq` is the order of arrival.
 const INSERT: &str = "WITH given AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], \
-       $6::integer[], $7::bigint[], $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::text[]) \
+       $6::integer[], $7::bigint[], $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[]) \
        WITH ORDINALITY AS g (id, queue, name, labels, key, priority, run_at, submitter, hash, tasks, definition, settings, \
-       store, place)), \
+       store, limit_key, place)), \
      made AS (INSERT INTO qmanager.job (id, queue, name, labels, key, priority, run_at, later, submitter, hash, tasks, \
-       store, created) SELECT id, queue, name, labels::jsonb, key, priority, run_at, run_at, submitter, hash, tasks, store, \
-       (SELECT qmanager.now_micros()) FROM given ORDER BY place ON CONFLICT DO NOTHING RETURNING seq, id), \
+       store, limit_key, created) SELECT id, queue, name, labels::jsonb, key, priority, run_at, run_at, submitter, hash, \
+       tasks, store, limit_key, (SELECT qmanager.now_micros()) FROM given ORDER BY place ON CONFLICT DO NOTHING RETURNING seq, id), \
      kept AS (INSERT INTO qmanager.definition (job, definition, settings) \
        SELECT made.seq, given.definition, given.settings FROM made JOIN given ON given.id = made.id) \
      SELECT id FROM made";
@@ -50,13 +51,14 @@ async fn put(session: &Session, jobs: &[NewJob]) -> Result<Vec<Submitted>, Failu
     let labels: Vec<String> = jobs.iter().map(labels).collect();
     let keys: Vec<Option<&str>> = jobs.iter().map(|job| job.key.as_deref()).collect();
     let priorities: Vec<i32> = jobs.iter().map(|job| job.priority).collect();
-    let run_at: Vec<Option<i64>> = jobs.iter().map(|job| job.run_at).collect();
+    let run_at: Vec<Option<i64>> = jobs.iter().map(NewJob::moment).collect();
     let submitters: Vec<&str> = jobs.iter().map(|job| job.submitter.as_str()).collect();
     let hashes: Vec<&str> = jobs.iter().map(|job| job.hash.as_str()).collect();
     let tasks = jobs.iter().map(|job| codec::narrow(job.tasks)).collect::<Result<Vec<i32>, Error>>()?;
     let definitions: Vec<&str> = jobs.iter().map(|job| job.definition.as_str()).collect();
     let settings: Vec<&str> = jobs.iter().map(|job| job.settings.as_str()).collect();
     let stores: Vec<&str> = jobs.iter().map(|job| job.store.as_deref().unwrap_or_default()).collect();
+    let limit_keys: Vec<Option<&str>> = jobs.iter().map(|job| job.limit_key.as_ref().map(LimitKey::as_str)).collect();
     let rows = session
         .rows(
             INSERT,
@@ -74,6 +76,7 @@ async fn put(session: &Session, jobs: &[NewJob]) -> Result<Vec<Submitted>, Failu
                 &definitions,
                 &settings,
                 &stores,
+                &limit_keys,
             ],
         )
         .await?;

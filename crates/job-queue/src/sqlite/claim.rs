@@ -8,29 +8,53 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{
     codec::{JOB_COLUMNS, Stored, job_row, task_rows},
     db::{Db, Durability},
+    keys,
 };
 use crate::{Claim, Claimed, Error, Micros, Owner, clock};
 
 /// At most so many jobs whose `run_at` has come become claimable in one claim: no claim pays for thousands.
 const DUE_AT_ONCE: u32 = 500;
 
-pub(super) fn claim(db: &mut Db, claim: &Claim) -> Result<Option<Claimed>, Error> {
+/// What a claim did.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) job: Option<Claimed>,
+    /// Whether it let in jobs that others may take: they are to be woken.
+    pub(super) more: bool,
+}
+
+pub(super) fn claim(db: &mut Db, claim: &Claim) -> Result<Taken, Error> {
     db.write(Durability::Normal, |conn, now| take_one(conn, now, claim))
 }
 
 /// Takes a job within a transaction.
-pub(super) fn take_one(conn: &Connection, now: Micros, claim: &Claim) -> Result<Option<Claimed>, Error> {
+pub(super) fn take_one(conn: &Connection, now: Micros, claim: &Claim) -> Result<Taken, Error> {
     let settings = check_in(conn, claim)?;
     let orphan = orphan(conn, claim)?;
-    let seq = match orphan {
-        Some(seq) => Some(seq),
+    let (seq, more) = match orphan {
+        Some(seq) => (Some(seq), false),
         None if claim.fresh && settings.open(conn, claim)? => {
-            make_due(conn, claim, now)?;
-            conn.prepare_cached(NEXT_READY)?.query_row([claim.queue.as_str()], |row| row.get(0)).optional()?
+            // Those with a key whose time has come wait for a place from now on.
+            let has_to_look = make_due(conn, claim, now)? || settings.has_to_look;
+            next_ready(conn, claim, has_to_look)?
         }
-        None => None,
+        None => (None, false),
     };
-    seq.map(|seq| take(conn, claim, now, seq, orphan.is_some())).transpose()
+    let job = seq.map(|seq| take(conn, claim, now, seq, orphan.is_some())).transpose()?;
+    Ok(Taken { job, more })
+}
+
+/// The job to take, and whether others than it were let in.
+fn next_ready(conn: &Connection, claim: &Claim, has_to_look: bool) -> Result<(Option<i64>, bool), Error> {
+    let queue = &claim.queue;
+    loop {
+        let let_in = if has_to_look { keys::let_in(conn, queue)? } else { Vec::new() };
+        let next = conn.prepare_cached(NEXT_READY)?.query_row([queue.as_str()], |row| row.get(0)).optional()?;
+        // There may be more keys than are looked at in one go.
+        if next.is_some() || !has_to_look || !keys::is_left(conn, queue)? {
+            return Ok((next, let_in.iter().any(|seq| Some(*seq) != next)));
+        }
+    }
 }
 
 /// The job that comes next: highest priority, then oldest.
@@ -49,6 +73,8 @@ pub(super) const DUE: &str =
 struct Settings {
     paused: bool,
     limit: Option<u32>,
+    /// Whether there are limit keys to look at first.
+    has_to_look: bool,
 }
 
 impl Settings {
@@ -67,18 +93,21 @@ impl Settings {
 
 /// A queue belongs to the executor and the store of its first worker.
 fn check_in(conn: &Connection, claim: &Claim) -> Result<Settings, Error> {
-    type Row = (bool, Option<u32>, Option<String>, Option<String>);
+    type Row = (bool, Option<u32>, Option<String>, Option<String>, bool);
     let row: Option<Row> = conn
-        .prepare_cached("SELECT paused, job_limit, executor, store FROM queue WHERE name = ?1")?
-        .query_row([claim.queue.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .prepare_cached(
+            "SELECT paused, job_limit, executor, store, EXISTS (SELECT 1 FROM key_look WHERE queue = ?1) FROM queue \
+             WHERE name = ?1",
+        )?
+        .query_row([claim.queue.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
     let mine = claim.executor.as_str();
     match row {
-        Some((paused, limit, Some(executor), Some(store))) => {
+        Some((paused, limit, Some(executor), Some(store), has_to_look)) => {
             if executor != mine || store != claim.store {
                 return Err(claim.mismatch(&executor, &store));
             }
-            Ok(Settings { paused, limit })
+            Ok(Settings { paused, limit, has_to_look })
         }
         other => {
             conn.prepare_cached(
@@ -86,7 +115,8 @@ fn check_in(conn: &Connection, claim: &Claim) -> Result<Settings, Error> {
                  ON CONFLICT (name) DO UPDATE SET executor = ?2, store = ?3",
             )?
             .execute((claim.queue.as_str(), mine, &claim.store))?;
-            Ok(other.map_or(Settings { paused: false, limit: None }, |(paused, limit, ..)| Settings { paused, limit }))
+            let (paused, limit) = other.map_or((false, None), |(paused, limit, ..)| (paused, limit));
+            Ok(Settings { paused, limit, has_to_look: true })
         }
     }
 }
@@ -102,13 +132,14 @@ fn orphan(conn: &Connection, claim: &Claim) -> Result<Option<i64>, Error> {
     Ok(None)
 }
 
-fn make_due(conn: &Connection, claim: &Claim, now: Micros) -> Result<(), Error> {
-    conn.prepare_cached(&format!("UPDATE job SET later = NULL WHERE seq IN ({DUE})"))?.execute((
+/// Answers whether there were any.
+fn make_due(conn: &Connection, claim: &Claim, now: Micros) -> Result<bool, Error> {
+    let due = conn.prepare_cached(&format!("UPDATE job SET later = NULL WHERE seq IN ({DUE})"))?.execute((
         claim.queue.as_str(),
         now,
         DUE_AT_ONCE,
     ))?;
-    Ok(())
+    Ok(due > 0)
 }
 
 fn take(conn: &Connection, claim: &Claim, now: Micros, seq: i64, resumed: bool) -> Result<Claimed, Error> {

@@ -13,7 +13,7 @@ use crate::{
 /// The columns that [`job_row`] reads, in its order.
 pub(super) const JOB_COLUMNS: &str = "id, queue, name, status, cause, message, labels, key, priority, run_at, \
      submitter, hash, tasks, n_running, n_succeeded, n_failed, n_skipped, n_cancelled, created, started, ended, round, \
-     epoch, owner_host, owner_run_dir, owner_slot, lease_until, cancel, store, seq";
+     epoch, owner_host, owner_run_dir, owner_slot, lease_until, cancel, store, limit_key, seq";
 
 /// A job with its place in the table.
 pub(super) struct Stored {
@@ -62,8 +62,9 @@ pub(super) fn job_row(row: &Row<'_>) -> Result<Stored, Error> {
         lease_until: row.get(26)?,
         cancel: row.get_ref(27)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(cancel_how).transpose()?,
         store: row.get(28)?,
+        limit_key: row.get(29)?,
     };
-    Ok(Stored { seq: row.get(29)?, job })
+    Ok(Stored { seq: row.get(30)?, job })
 }
 
 const TASK_COLUMNS: &str = "ix, status, attempt, retries, losses, cause, message, code, started, ended, retry_at, pid, \
@@ -140,10 +141,12 @@ pub(super) struct Brief {
     pub(super) status: JobStatus,
     pub(super) round: u32,
     pub(super) cancel: bool,
+    /// Whether it has a limit key.
+    pub(super) has_key: bool,
 }
 
 pub(super) fn brief(conn: &Connection, job: JobId) -> Result<Brief, Error> {
-    conn.prepare_cached("SELECT seq, status, round, cancel IS NOT NULL FROM job WHERE id = ?1")?
+    conn.prepare_cached("SELECT seq, status, round, cancel IS NOT NULL, limit_key IS NOT NULL FROM job WHERE id = ?1")?
         .query_row([job.to_string()], |row| Ok(brief_row(row)))
         .optional()?
         .ok_or(Error::NotFound(job))?
@@ -152,7 +155,7 @@ pub(super) fn brief(conn: &Connection, job: JobId) -> Result<Brief, Error> {
 /// The job if it is under way under this very lease, else [`Error::Fenced`].
 pub(super) fn fenced(conn: &Connection, job: JobId, epoch: Epoch) -> Result<Brief, Error> {
     conn.prepare_cached(
-        "SELECT seq, status, round, cancel IS NOT NULL FROM job \
+        "SELECT seq, status, round, cancel IS NOT NULL, limit_key IS NOT NULL FROM job \
          WHERE id = ?1 AND epoch = ?2 AND status IN ('running', 'cancelling')",
     )?
     .query_row((job.to_string(), epoch.0), |row| Ok(brief_row(row)))
@@ -161,7 +164,13 @@ pub(super) fn fenced(conn: &Connection, job: JobId, epoch: Epoch) -> Result<Brie
 }
 
 fn brief_row(row: &Row<'_>) -> Result<Brief, Error> {
-    Ok(Brief { seq: row.get(0)?, status: parsed(row, 1)?, round: row.get(2)?, cancel: row.get(3)? })
+    Ok(Brief {
+        seq: row.get(0)?,
+        status: parsed(row, 1)?,
+        round: row.get(2)?,
+        cancel: row.get(3)?,
+        has_key: row.get(4)?,
+    })
 }
 
 /// How many tasks are in each state that [`Counts`] counts, as differences.

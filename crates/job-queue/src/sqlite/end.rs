@@ -4,12 +4,12 @@ use rusqlite::Connection;
 use workflow_model::{Cause, Epoch, JobId, JobStatus, TaskStatus};
 
 use super::{
-    claim,
+    claim::{self, Taken},
     codec::{self, Deltas},
     db::{Db, Durability},
     record::put_rows,
 };
-use crate::{Claim, Claimed, Error, JobEnding, Micros, TaskRow};
+use crate::{Claim, Error, JobEnding, Micros, TaskRow};
 
 /// Ends a job, and takes the next one if one is wanted.
 pub(super) fn finish(
@@ -18,36 +18,40 @@ pub(super) fn finish(
     rows: &[TaskRow],
     end: &JobEnding,
     next: Option<&Claim>,
-) -> Result<(JobStatus, Option<Claimed>), Error> {
+) -> Result<(JobStatus, Taken), Error> {
     if !end.status.is_terminal() {
         return Err(Error::Refused(format!("a job cannot end as {}", end.status)));
     }
     db.write(Durability::Full, |conn, now| {
-        let status = end_job(conn, now, (job, epoch), rows, end)?;
+        let (status, has_key) = end_job(conn, now, (job, epoch), rows, end)?;
         let next = next.map(|next| claim::take_one(conn, now, next));
-        match next {
-            Some(Err(Error::Mismatch(_))) | None => Ok((status, None)),
-            Some(taken) => Ok((status, taken?)),
-        }
+        let mut taken = match next {
+            Some(Err(Error::Mismatch(_))) | None => Taken::default(),
+            Some(taken) => taken?,
+        };
+        // Nobody has looked yet who gets the place of this one.
+        taken.more |= has_key && taken.job.is_none();
+        Ok((status, taken))
     })
 }
 
+/// Answers the status that stands, and whether the job has a limit key.
 fn end_job(
     conn: &Connection,
     now: Micros,
     (job, epoch): (JobId, Epoch),
     rows: &[TaskRow],
     end: &JobEnding,
-) -> Result<JobStatus, Error> {
+) -> Result<(JobStatus, bool), Error> {
     let brief = codec::fenced(conn, job, epoch)?;
     let deltas = put_rows(conn, brief.seq, rows)?;
     // Whoever was told that the job is being cancelled must not read later that it ended otherwise (F88, I15).
     if brief.cancel && end.status != JobStatus::Cancelled {
         close(conn, brief.seq, now, &cancelled("cancelled"), deltas)?;
-        return Ok(JobStatus::Cancelled);
+        return Ok((JobStatus::Cancelled, brief.has_key));
     }
     close(conn, brief.seq, now, end, deltas)?;
-    Ok(end.status)
+    Ok((end.status, brief.has_key))
 }
 
 pub(super) fn release(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {

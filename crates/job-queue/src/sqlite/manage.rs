@@ -31,7 +31,7 @@ pub(super) const NAMES: &str = "WITH RECURSIVE \
      SELECT q FROM ready WHERE q IS NOT NULL UNION SELECT q FROM later WHERE q IS NOT NULL \
      UNION SELECT queue FROM job WHERE owner_slot IS NOT NULL";
 
-pub(super) const QUEUE: &str = "SELECT ?1, coalesce(paused, FALSE), job_limit, executor, store, \
+pub(super) const QUEUE: &str = "SELECT ?1, coalesce(paused, FALSE), job_limit, executor, store, key_limit, \
      (SELECT count(*) FROM job WHERE queue = ?1 AND status = 'queued' AND later IS NULL) + \
      (SELECT count(*) FROM job WHERE queue = ?1 AND later IS NOT NULL), \
      (SELECT count(*) FROM job WHERE owner_slot IS NOT NULL AND queue = ?1) \
@@ -51,8 +51,9 @@ fn queue_row(row: &Row<'_>) -> Result<QueueRow, Error> {
         limit: row.get(2)?,
         executor: executor.as_deref().map(str::parse).transpose()?,
         store: row.get(4)?,
-        queued: row.get(5)?,
-        running: row.get(6)?,
+        key_limit: row.get(5)?,
+        queued: row.get(6)?,
+        running: row.get(7)?,
     })
 }
 

@@ -9,6 +9,7 @@ mod record;
 mod submit;
 
 mod cancel;
+mod keys;
 mod manage;
 mod prune;
 mod retry;

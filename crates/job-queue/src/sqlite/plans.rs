@@ -1,8 +1,9 @@
 //! Tests: what runs often finds its rows by an index, and costs the same however many jobs wait.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
+use workflow_model::JobStatus;
 
-use super::{claim, lease, manage, poll, read, schema};
+use super::{claim, keys, lease, manage, poll, read, schema};
 use crate::Filter;
 
 fn database() -> Connection {
@@ -40,6 +41,9 @@ fn f84_claims_and_polls_use_their_indexes() {
         (claim::DUE, "INDEX job_later (queue=? AND later>? AND later<?)"),
         (poll::UNDER_WAY, "job USING INDEX job_owned (owner_slot>?)"),
         (poll::READY, "INDEX job_ready (queue=?)"),
+        (keys::TO_LOOK_AT, "key_look USING PRIMARY KEY (queue=?)"),
+        (keys::UNDER_WAY, "INDEX job_key_under_way (queue=? AND limit_key=?)"),
+        (keys::FIRST, "INDEX job_key_waits (queue=? AND limit_key=?)"),
         (lease::RENEW, "SEARCH job USING INDEX sqlite_autoindex_job_1 (id=?)"),
     ];
     for (sql, expected) in expectations {
@@ -76,10 +80,12 @@ fn jobs_are_found_by_index() {
     let cases = [
         (Filter { id_suffix: Some("0123abcd".into()), ..none() }, "job_suffix"),
         (Filter { key: Some("k".into()), ..none() }, "job_key"),
+        (Filter { states: vec![JobStatus::Running], ..none() }, "job_owned"),
+        (Filter { limit_key: Some("k".into()), states: vec![JobStatus::Running], ..none() }, "job_"),
         (Filter { submitter: Some("uid:1".into()), ..none() }, "job_submitter (submitter=?"),
     ];
     for (filter, index) in cases {
-        let (conditions, _) = read::conditions(&filter);
+        let (conditions, _) = read::DIALECT.conditions(&filter);
         let plan = plan(&conn, &format!("SELECT id FROM job WHERE {conditions} seq < ? ORDER BY seq DESC LIMIT ?"));
         assert!(plan.contains(index), "{filter:?}\n{plan}");
     }
@@ -105,4 +111,30 @@ fn f84_a_claim_costs_the_same_whatever_waits() {
     for (sql, params) in cases {
         assert_eq!(steps(20, sql, params), steps(20_000, sql, params), "{sql}");
     }
+}
+
+/// Who comes next of a key does not depend on how many wait for it, and neither does the claim that passes over them.
+#[test]
+fn f84_a_key_costs_the_same_however_many_wait() {
+    let steps = |jobs: u32| {
+        let conn = database();
+        conn.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+             INSERT INTO job (id, queue, status, labels, priority, submitter, hash, tasks, created, limit_key) \
+             SELECT printf('%036d', i), 'default', 'queued', '{}', 5, 'u', 'h', 1, 1, iif(i = 7, 'other', 'k') FROM n",
+            [jobs],
+        )
+        .unwrap();
+        let run = |sql: &str, params: &[&dyn ToSql]| {
+            let mut statement = conn.prepare(sql).unwrap();
+            let mut rows = statement.query(params).unwrap();
+            while rows.next().unwrap().is_some() {}
+            drop(rows);
+            statement.get_status(StatementStatus::VmStep)
+        };
+        let key: [&dyn ToSql; 3] = [&"default", &"k", &1];
+        let name = [&"default" as &dyn ToSql];
+        [run(keys::FIRST, &key), run(keys::OVERTAKEN, &key), run(keys::NAMES, &name), run(claim::NEXT_READY, &name)]
+    };
+    assert_eq!(steps(20), steps(5_000));
 }

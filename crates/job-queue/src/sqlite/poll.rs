@@ -15,8 +15,10 @@ pub(super) const READY: &str = "SELECT asked.value, \
      coalesce(NOT queue.paused AND (queue.job_limit IS NULL OR queue.job_limit > \
        (SELECT count(*) FROM job WHERE owner_slot IS NOT NULL AND queue = asked.value)), TRUE) AND \
      (EXISTS (SELECT 1 FROM job WHERE queue = asked.value AND status = 'queued' AND later IS NULL) OR \
+      EXISTS (SELECT 1 FROM key_look WHERE queue = asked.value) OR \
       EXISTS (SELECT 1 FROM job WHERE queue = asked.value AND later IS NOT NULL AND later <= ?2)), \
-     (SELECT min(later) FROM job WHERE queue = asked.value AND later IS NOT NULL AND later > ?2) \
+     (SELECT min(later) FROM job WHERE queue = asked.value AND later IS NOT NULL AND later > ?2 \
+       AND later < 9223372036854775807) \
      FROM json_each(?1) AS asked LEFT JOIN queue ON queue.name = asked.value";
 
 /// Jobs under way: owner, queue, and the cancel asked for.

@@ -11,18 +11,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use workflow_model::{Epoch, JobId, JobStatus, QueueName};
+use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName};
 
 use super::{
-    cancel, claim,
+    cancel,
+    claim::{self, Taken},
     db::{Db, Wait},
     end,
     health::{self, Health},
-    lease, manage, open, place, poll, prune, read, record, retry, submit,
+    keys, lease, manage, open, place, poll, prune, read, record, retry, submit,
 };
 use crate::{
-    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, NewJob, NewRound, OpenOptions,
-    Poll, Prune, QueueRow, Submitted, TaskRow, open::sqlite_path, wake,
+    CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, KeyRow, NewJob, NewRound,
+    OpenOptions, Poll, Prune, QueueRow, Submitted, TaskRow, open::sqlite_path, wake,
 };
 
 /// So many task rows at once are still a short write.
@@ -104,6 +105,17 @@ impl Sqlite {
         }
     }
 
+    /// What a claim took; wakes others where it let in more.
+    fn taken(&self, taken: Taken) -> Option<Claimed> {
+        if taken.more
+            && let Err(error) = wake::touch(&self.wake_path())
+        {
+            // They poll besides.
+            tracing::warn!(%error, "cannot wake those who wait for a job");
+        }
+        taken.job
+    }
+
     /// Nobody waits for it, but calls that come meanwhile wait for the connection.
     fn checkpoint_soon(&self) {
         let shared = Arc::clone(&self.db);
@@ -153,11 +165,14 @@ impl JobQueue for Sqlite {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
-        if let Some(done) = self.now(|db| claim::claim(db, claim)) {
-            return done;
-        }
-        let claim = claim.clone();
-        self.apart(move |db| claim::claim(db, &claim)).await
+        let taken = match self.now(|db| claim::claim(db, claim)) {
+            Some(done) => done?,
+            None => {
+                let claim = claim.clone();
+                self.apart(move |db| claim::claim(db, &claim)).await?
+            }
+        };
+        Ok(self.taken(taken))
     }
 
     async fn renew(&self, leases: &[(JobId, Epoch)], ttl: Duration) -> Result<Vec<JobId>, Error> {
@@ -188,7 +203,9 @@ impl JobQueue for Sqlite {
 
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error> {
         let rows = rows.to_vec();
-        self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, None)).await.map(|(status, _)| status)
+        let (status, taken) = self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, None)).await?;
+        self.taken(taken);
+        Ok(status)
     }
 
     async fn finish_and_claim(
@@ -200,7 +217,8 @@ impl JobQueue for Sqlite {
         claim: &Claim,
     ) -> Result<(JobStatus, Option<Claimed>), Error> {
         let (rows, claim) = (rows.to_vec(), claim.clone());
-        self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, Some(&claim))).await
+        let (status, taken) = self.apart(move |db| end::finish(db, (job, epoch), &rows, &end, Some(&claim))).await?;
+        Ok((status, self.taken(taken)))
     }
 
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
@@ -248,6 +266,16 @@ impl JobQueue for Sqlite {
     async fn limit(&self, queue: &QueueName, limit: Option<u32>) -> Result<(), Error> {
         let queue = queue.clone();
         self.apart(move |db| manage::limit(db, &queue, limit)).await
+    }
+
+    async fn limit_key(&self, queue: &QueueName, key: Option<&LimitKey>, limit: Option<u32>) -> Result<(), Error> {
+        let (queue, key) = (queue.clone(), key.cloned());
+        self.apart(move |db| keys::limit(db, &queue, key.as_ref(), limit)).await
+    }
+
+    async fn keys(&self, queue: &QueueName, key: Option<&str>) -> Result<Vec<KeyRow>, Error> {
+        let (queue, key) = (queue.clone(), key.map(str::to_owned));
+        self.apart(move |db| keys::keys(db, &queue, key.as_deref())).await
     }
 
     async fn poll(&self, queues: &[QueueName], host: &str) -> Result<Poll, Error> {

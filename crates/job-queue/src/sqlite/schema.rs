@@ -8,7 +8,8 @@ use crate::Error;
 pub(super) const APPLICATION_ID: i32 = 0x514d_4751;
 
 /// Each step leads from the version of its index to the next; never changed once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_init.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_init.sql"), include_str!("../../migrations/0002_limit_keys.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -1,6 +1,7 @@
 //! Jobs come in: all or none, durable, and safe to repeat.
 
 use rusqlite::{Connection, OptionalExtension};
+use workflow_model::LimitKey;
 
 use super::{
     codec::parsed,
@@ -25,8 +26,8 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
     };
     let inserted = conn
         .prepare_cached(
-            "INSERT INTO job (id, queue, name, status, labels, key, priority, run_at, later, submitter, hash, tasks, created, store) \
-             VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+            "INSERT INTO job (id, queue, name, status, labels, key, priority, run_at, later, submitter, hash, tasks, created, store, \
+             limit_key) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
         )?
         .execute((
             job.id.to_string(),
@@ -35,12 +36,13 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
             labels,
             &job.key,
             job.priority,
-            job.run_at,
+            job.moment(),
             &job.submitter,
             &job.hash,
             job.tasks,
             now,
             &job.store,
+            job.limit_key.as_ref().map(LimitKey::as_str),
         ))?;
     if inserted == 0 {
         return known(conn, job);

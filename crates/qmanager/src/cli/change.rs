@@ -10,8 +10,8 @@ use super::look::FilterArgs;
 #[derive(Debug, Clone, Default, Args)]
 pub struct CancelArgs {
     /// The jobs
-    #[arg(value_name = "JOB", required_unless_present_any = ["label", "state", "name"],
-          conflicts_with_all = ["label", "state", "name"])]
+    #[arg(value_name = "JOB", required_unless_present_any = ["label", "state", "name", "limit_key"],
+          conflicts_with_all = ["label", "state", "name", "limit_key"])]
     pub jobs: Vec<String>,
     /// Start nothing any more, not even `when: always` tasks
     #[arg(long)]
@@ -85,11 +85,17 @@ pub enum QueueVerb {
         #[arg(value_name = "Q")]
         queue: Option<String>,
     },
-    /// Limit how many jobs of a queue run at once, over all hosts
+    /// Limit how many jobs of a queue, or of a limit key of it, run at once, over all hosts
     Limit {
-        /// How many; none = no limit
+        /// How many; none = what holds without it: for the queue no limit, for a key that of all keys, for all keys 1
         #[arg(value_name = "N|none")]
         limit: String,
+        /// Of the jobs with this limit key; 0 holds them
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true, conflicts_with = "per_key")]
+        key: Option<String>,
+        /// Of the jobs with any one limit key that has no limit of its own
+        #[arg(long)]
+        per_key: bool,
         /// The queue [default: that of --qname]
         #[arg(value_name = "Q")]
         queue: Option<String>,

@@ -8,6 +8,9 @@ pub struct FilterArgs {
     /// With this name
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub name: Option<String>,
+    /// With this limit key
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub limit_key: Option<String>,
     /// With this label; several must all hold
     #[arg(long, value_name = "K=V")]
     pub label: Vec<String>,

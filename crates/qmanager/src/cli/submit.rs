@@ -19,6 +19,9 @@ pub struct SubmitArgs {
     /// Idempotency key: a second submit of the same definition with it answers the first job
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub key: Option<String>,
+    /// Of the jobs of the queue with this key, only so many run at once as `queue limit` says [default: 1]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub limit_key: Option<String>,
     /// Higher first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub priority: Option<i32>,

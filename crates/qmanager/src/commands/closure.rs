@@ -121,21 +121,7 @@ mod tests {
     }
 
     fn row(task: u32, status: TaskStatus) -> TaskRow {
-        TaskRow {
-            task: TaskIx(task),
-            status,
-            attempt: Attempt(1),
-            retries: 0,
-            losses: 0,
-            cause: None,
-            message: None,
-            code: None,
-            started: None,
-            ended: None,
-            retry_at: None,
-            attempt_process: None,
-            stopping: None,
-        }
+        TaskRow { status, ..TaskRow::waiting(TaskIx(task), Attempt(1)) }
     }
 
     const DIAMOND: &str =

@@ -38,6 +38,7 @@ pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Erro
 
 fn nothing(filter: &Filter) -> &'static str {
     let all = filter.queue.is_none() && filter.name.is_none() && filter.labels.is_empty() && filter.states.is_empty();
+    let all = all && filter.limit_key.is_none();
     if all && filter.submitter.is_none() { "no jobs yet" } else { "no job matches" }
 }
 

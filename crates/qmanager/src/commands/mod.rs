@@ -5,6 +5,7 @@ mod dispatch;
 
 mod closure;
 mod engine;
+mod holders;
 mod load;
 mod pairs;
 mod pulse;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use job_queue::Filter;
-use workflow_model::{JobStatus, TaskName};
+use workflow_model::{JobStatus, LimitKey, TaskName};
 
 use super::context::Context;
 use crate::{cli::FilterArgs, exit::Error, text::safe};
@@ -43,6 +43,12 @@ pub(super) fn words(flag: &str, text: &str) -> Result<(), Error> {
         Error::usage(format!("{flag}: {:?} {}", wrong.text, wrong.reason))
             .hint("write 1 to 256 printable characters, without blanks at either end")
     })
+}
+
+/// A limit key, as a job definition may have it.
+pub(super) fn limit_key(flag: &str, text: &str) -> Result<LimitKey, Error> {
+    words(flag, text)?;
+    LimitKey::new(text).map_err(|wrong| Error::usage(format!("{flag}: {wrong}")))
 }
 
 /// A variable for tasks: a name that every program can read, and none of ours.
@@ -116,6 +122,12 @@ pub(super) fn filter(context: &Context, args: &FilterArgs) -> Result<Filter, Err
     Ok(Filter {
         queue: context.qname()?,
         name: args.name.clone(),
+        limit_key: args
+            .limit_key
+            .as_deref()
+            .map(|text| limit_key("--limit-key", text))
+            .transpose()?
+            .map(|key| key.to_string()),
         labels: labels(&args.label)?,
         states: states(&args.state, &all)?,
         ..Filter::default()

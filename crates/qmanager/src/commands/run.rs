@@ -26,7 +26,7 @@ use crate::{
     progress::Summary,
     select,
     settings::JobSettings,
-    text::safe,
+    text::{safe, shell_quote},
 };
 
 #[derive(Serialize)]
@@ -72,6 +72,12 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     if let Some(definition) = source.job.as_deref() {
         job.name.clone_from(&definition.name);
         job.labels.clone_from(&definition.labels);
+        if let Some(key) = &definition.limit_key {
+            context.out.warn(format_args!(
+                "limit_key {} does not hold here: a run has a queue of its own; `qmanager submit` honours it",
+                shell_quote(&safe(key.as_str()))
+            ));
+        }
     }
     let options = options(context, args, job.queue.clone(), args.executor)?;
     let area = Area { job: job.id, folder: settings.job_files.clone() };

@@ -130,6 +130,10 @@ fn new_job(context: &Context, source: &Source, args: &SubmitArgs, queue: QueueNa
         name: checked("--name", args.name.clone().or_else(|| job?.name.clone()))?,
         labels,
         key: checked("--key", args.key.clone().or_else(|| job?.key.clone()))?,
+        limit_key: match &args.limit_key {
+            Some(text) => Some(pairs::limit_key("--limit-key", text)?),
+            None => job.and_then(|job| job.limit_key.clone()),
+        },
         priority: args.priority.or(job.map(|job| job.priority)).unwrap_or(0),
         run_at,
         ..bare_job(context, source, &settings)?
@@ -149,6 +153,7 @@ pub(super) fn bare_job(context: &Context, source: &Source, settings: &JobSetting
         tasks: u32::try_from(workflow.len()).map_err(|_| Error::usage("too many tasks"))?,
         labels: BTreeMap::new(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: context.submitter()?,

@@ -29,6 +29,8 @@ pub struct JobView<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// The idempotency key.
     pub key: Option<&'a str>,
+    /// What it shares a limit with.
+    pub limit_key: Option<&'a str>,
     /// Higher first.
     pub priority: i32,
     /// Not before.
@@ -79,6 +81,7 @@ impl<'a> JobView<'a> {
             message: row.message.as_deref(),
             labels: &row.labels,
             key: row.key.as_deref(),
+            limit_key: row.limit_key.as_deref(),
             priority: row.priority,
             run_at: time(row.run_at),
             submitter: &row.submitter,
@@ -171,6 +174,7 @@ mod tests {
             message: Some("1 of 2 tasks failed".into()),
             labels: BTreeMap::from([("team".into(), "x".into())]),
             key: None,
+            limit_key: Some("db".into()),
             priority: -5,
             run_at: None,
             submitter: "1000@ab".into(),
@@ -189,7 +193,7 @@ mod tests {
         };
         insta::assert_snapshot!(
             serde_json::to_string(&JobView::new(&row)).unwrap(),
-            @r#"{"v":1,"id":"01a20c76-512e-70e9-87fc-5643a3c71c22","queue":"default","name":"nightly \u001b[31m","status":"failed","cause":"user_exit","message":"1 of 2 tasks failed","labels":{"team":"x"},"key":null,"priority":-5,"run_at":null,"submitter":"1000@ab","hash":"f00","tasks":2,"counts":{"running":0,"succeeded":0,"failed":1,"skipped":1,"cancelled":0},"created":"2026-03-31T12:00:00Z","started":"2026-03-31T12:00:00.5Z","ended":"2026-03-31T12:00:01Z","round":1,"worker":null,"cancel":null}"#
+            @r#"{"v":1,"id":"01a20c76-512e-70e9-87fc-5643a3c71c22","queue":"default","name":"nightly \u001b[31m","status":"failed","cause":"user_exit","message":"1 of 2 tasks failed","labels":{"team":"x"},"key":null,"limit_key":"db","priority":-5,"run_at":null,"submitter":"1000@ab","hash":"f00","tasks":2,"counts":{"running":0,"succeeded":0,"failed":1,"skipped":1,"cancelled":0},"created":"2026-03-31T12:00:00Z","started":"2026-03-31T12:00:00.5Z","ended":"2026-03-31T12:00:01Z","round":1,"worker":null,"cancel":null}"#
         );
         insta::assert_snapshot!(
             serde_json::to_string(&TaskView::new(TaskIx(3), "a b", None)).unwrap(),

@@ -48,6 +48,7 @@ fn job(status: JobStatus) -> JobRow {
         message: None,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: String::new(),

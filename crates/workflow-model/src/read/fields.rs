@@ -30,7 +30,7 @@ pub(crate) const PARAMS_KEYS: &[&str] = &[
 ];
 /// The keys of a job definition.
 pub(crate) const JOB_KEYS: &[&str] =
-    &["name", "workflow", "env", "files", "labels", "priority", "run_at", "key", "timeout"];
+    &["name", "workflow", "env", "files", "labels", "priority", "run_at", "key", "limit_key", "timeout"];
 /// The keys of `retry`.
 pub(crate) const RETRY_KEYS: &[&str] = &["max", "backoff"];
 /// The keys of `resources`.

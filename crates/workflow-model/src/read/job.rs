@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    JobDefinition, WorkflowSource, check,
+    JobDefinition, LimitKey, WorkflowSource, check,
     check::Wrong,
     read::{JOB_KEYS, Reader},
     shown,
@@ -22,6 +22,7 @@ impl Reader<'_, '_> {
         let priority = fields.get("priority").and_then(|node| self.integer(node, "`priority`"));
         let run_at = fields.get("run_at").and_then(|node| self.checked(node, "`run_at`", check::moment));
         let key = fields.get("key").and_then(|node| self.checked_text(node, "`key`", check::words));
+        let limit_key = fields.get("limit_key").and_then(|node| self.checked_text(node, "`limit_key`", check::words));
         let timeout = fields.get("timeout").and_then(|node| self.checked(node, "`timeout`", check::timeout));
         let workflow = match fields.get("workflow") {
             None => {
@@ -49,6 +50,7 @@ impl Reader<'_, '_> {
             priority: priority.unwrap_or_default(),
             run_at,
             key,
+            limit_key: limit_key.and_then(|text| LimitKey::new(&text).ok()),
             timeout,
         })
     }

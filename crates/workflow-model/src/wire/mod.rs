@@ -348,6 +348,9 @@ pub(crate) struct RawJob<'a> {
     /// Idempotency key: a second submit with it gives the first one's job.
     #[serde(borrow, default)]
     pub(crate) key: Opt<Text<'a>>,
+    /// Of the jobs of a queue with this key, so many run at once as `qmanager queue limit` says: 1, where it says nothing.
+    #[serde(borrow, default)]
+    pub(crate) limit_key: Opt<Text<'a>>,
     /// Ends the job when it runs longer. Default: none.
     #[serde(borrow, default)]
     pub(crate) timeout: Opt<RawDuration<'a>>,

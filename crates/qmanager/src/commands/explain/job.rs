@@ -1,11 +1,11 @@
 //! Why a job is in the state it is in.
 
-use job_queue::{Filter, JobQueue, JobRow, TaskRow};
+use job_queue::{Filter, JobQueue, JobRow, QueueRow, TaskRow};
 use workflow_model::{Cause, JobStatus, TaskStatus, Workflow};
 
 use super::{Context, Reason};
 use crate::{
-    commands::serving::Serving,
+    commands::{holders, serving::Serving},
     exit::Error,
     foreground,
     manager::ManagerState,
@@ -87,8 +87,8 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
             reasons
                 .push(Reason::new(format!("queue {name} is paused")).help(format!("`qmanager queue resume {name}`")));
         }
-        if let Some(limit) = row.limit.filter(|limit| row.running >= u64::from(*limit)) {
-            let holders = holders(queue, job).await?;
+        if let Some(limit) = row.limit.filter(|_| at_its_limit(row)) {
+            let holders = holders::listed(&holders::of(queue, name, None).await?, now(), NAMED);
             reasons.push(
                 Reason::new(format!("queue {name} runs at most {limit} at once, and they are taken by {holders}"))
                     .help(format!("wait for one of them, or `qmanager queue limit {} {name}`", limit + 1)),
@@ -104,12 +104,17 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
             )));
         }
     }
+    let key = key(queue, job).await?;
+    let is_limited = key.is_some() || row.as_ref().is_some_and(at_its_limit);
+    reasons.extend(key);
     if let Some(reason) = elsewhere(context, job)? {
         reasons.push(reason);
         return Ok(reasons);
     }
     match Serving::of(context, queue, name).await?.problem(name) {
         Some((what, help)) => reasons.push(Reason::new(what).help(help)),
+        // Whoever waits for a place does not wait for a worker.
+        None if is_limited => {}
         None => reasons.extend(busy(context, queue, job).await?),
     }
     if reasons.is_empty() {
@@ -119,6 +124,10 @@ async fn queued(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result
         reasons.push(Reason::new(format!("it was retried: this is round {}", job.round)));
     }
     Ok(reasons)
+}
+
+fn at_its_limit(row: &QueueRow) -> bool {
+    row.limit.is_some_and(|limit| row.running >= u64::from(limit))
 }
 
 /// On a shared queue a job whose files are in a folder of one host waits for that host.
@@ -136,15 +145,28 @@ fn elsewhere(context: &Context, job: &JobRow) -> Result<Option<Reason>, Error> {
     ))
 }
 
-async fn holders(queue: &dyn JobQueue, job: &JobRow) -> Result<String, Error> {
-    let filter = Filter {
-        queue: Some(job.queue.clone()),
-        states: vec![JobStatus::Running, JobStatus::Cancelling],
-        limit: Some(NAMED as u32),
-        ..Filter::default()
-    };
-    let jobs = queue.list(&filter).await?;
-    Ok(jobs.iter().map(|job| job.id.short()).collect::<Vec<_>>().join(", "))
+/// What the job's limit key has to do with it.
+async fn key(queue: &dyn JobQueue, job: &JobRow) -> Result<Option<Reason>, Error> {
+    let Some(key) = &job.limit_key else { return Ok(None) };
+    let Some(row) = queue.keys(&job.queue, Some(key)).await?.pop() else { return Ok(None) };
+    let (name, shown) = (&job.queue, shell_quote(&safe(key)).into_owned());
+    let more = |limit: u32| format!("`qmanager queue limit {limit} {name} --key {shown}`");
+    if row.limit == 0 {
+        let what = format!("limit key {shown} of queue {name} is held: none of its jobs may run");
+        return Ok(Some(Reason::new(what).help(more(1))));
+    }
+    if row.running >= u64::from(row.limit) {
+        let holders = holders::listed(&holders::of(queue, name, Some(key)).await?, now(), NAMED);
+        let limit = row.limit;
+        let what = format!("of limit key {shown} at most {limit} may run at once, and they are taken by {holders}");
+        let help = format!("wait for one of them, or {}", more(limit.saturating_add(1)));
+        return Ok(Some(Reason::new(what).help(help)));
+    }
+    Ok(row.next.filter(|next| *next != job.id).map(|next| {
+        let (limit, next) = (row.limit, next.short());
+        Reason::new(format!("of limit key {shown} at most {limit} may run at once, and job {next} comes before it"))
+            .help(format!("`qmanager explain {next}` says what that one waits for"))
+    }))
 }
 
 /// All workers have a job: what is before this one.

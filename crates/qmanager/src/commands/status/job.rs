@@ -80,7 +80,8 @@ fn head(out: &Output, job: &JobRow, now: Micros) -> Result<(), Error> {
         out.line(format_args!("  cause      {cause}{message}"))?;
     }
     let priority = if job.priority == 0 { String::new() } else { format!(", priority {}", job.priority) };
-    out.line(format_args!("  queue      {}, round {}{priority}", job.queue, job.round))?;
+    let key = job.limit_key.as_deref().map_or_else(String::new, |key| format!(", limit key {}", safe(key)));
+    out.line(format_args!("  queue      {}, round {}{priority}{key}", job.queue, job.round))?;
     out.line(format_args!("  submitted  {} ({})", local(job.created), ago(job.created, now)))?;
     if let Some(at) = job.run_at.filter(|_| job.status == JobStatus::Queued) {
         out.line(format_args!("  not before {} ({})", local(at), ago(at, now)))?;
