@@ -228,9 +228,7 @@ impl JobQueue for Faulty {
         if failpoint::at(Point::C16) {
             return Err(failed());
         }
-        // Repeated it is fenced, and its worker starts again: C17 of the crash matrix is about that.
-        let fault = self.faults.next(false);
-        after(Point::C17, self.with(fault, self.inner.finish(job, epoch, rows, end)).await)
+        after(Point::C17, self.around(self.inner.finish(job, epoch, rows, end)).await)
     }
 
     async fn finish_and_claim(
@@ -244,14 +242,14 @@ impl JobQueue for Faulty {
         if failpoint::at(Point::C16) {
             return Err(failed());
         }
-        let fault = self.faults.next(false);
+        let fault = self.faults.next(claim.dead.contains(&claim.owner));
         let answer = self.with(fault, self.inner.finish_and_claim(job, epoch, rows, end, claim)).await;
         let (status, next) = after(Point::C17, answer)?;
         if next.is_some() { after(Point::C4, Ok((status, next))) } else { Ok((status, next)) }
     }
 
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
-        self.with(self.faults.next(false), self.inner.release(job, epoch, rows)).await
+        self.around(self.inner.release(job, epoch, rows)).await
     }
 
     async fn cancel(&self, job: JobId, how: CancelHow) -> Result<JobStatus, Error> {

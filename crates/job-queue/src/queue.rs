@@ -46,7 +46,8 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     async fn cancelling(&self, job: JobId, epoch: Epoch) -> Result<(), Error>;
 
     /// Ends the job for this round, durably, with the last task rows. Answers the status that stands: a job whose
-    /// cancel was accepted before this call ends as cancelled, whatever `end` says.
+    /// cancel was accepted before this call ends as cancelled, whatever `end` says. Repeating it under the same epoch is
+    /// safe: the first end stands and is answered.
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error>;
 
     /// [`finish`](Self::finish), and then [`claim`](Self::claim), in one commit: a worker goes from job to job at the cost
@@ -54,7 +55,8 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     /// claim that is refused does not keep the job from ending: no job is answered, and the next `claim` says why.
     ///
     /// # Errors
-    /// As for [`finish`](Self::finish); nothing was claimed then.
+    /// As for [`finish`](Self::finish); nothing was claimed then. Repeating it is safe for whoever names itself among the
+    /// claim's dead: a job that was claimed without an answer comes first.
     async fn finish_and_claim(
         &self,
         job: JobId,
@@ -65,7 +67,7 @@ pub trait JobQueue: Send + Sync + fmt::Debug {
     ) -> Result<(JobStatus, Option<Claimed>), Error>;
 
     /// Gives the job back to the queue, with the last task rows. A job whose cancel was accepted ends as cancelled
-    /// instead. Answers the status that stands.
+    /// instead. Answers the status that stands, also when it is repeated under the same epoch.
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error>;
 
     /// Asks for a cancel; answers the status after it. A queued job is cancelled at once; of a job under way the

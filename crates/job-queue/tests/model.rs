@@ -104,7 +104,13 @@ impl Model {
             return Answer::Refused;
         }
         if !self.held(epoch) {
-            return Answer::Fenced;
+            // Who left the job under this lease may ask again how.
+            let left = self.epoch == epoch.0 && self.owner.is_none();
+            return match what {
+                ByWorker::Finish(_) if left && self.status.is_terminal() => Answer::Status(self.status),
+                ByWorker::Release if left => Answer::Status(self.status),
+                _ => Answer::Fenced,
+            };
         }
         let asked = self.cancel.is_some();
         match what {

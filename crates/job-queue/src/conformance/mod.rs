@@ -59,7 +59,7 @@ macro_rules! conformance {
                 from_dead_owners_first, never_from_a_living_owner_when_the_lease_expired, wants_no_fresh_job,
                 executor_and_store_are_written_down, epochs_grow;
             lease: renewal_names_what_is_held, fenced_writes_change_nothing, fenced_even_by_the_same_owner,
-                f86_a_late_end_after_a_takeover;
+                f86_a_late_end_after_a_takeover, f38_an_end_and_a_release_may_be_repeated;
             next: ends_one_and_takes_the_next, counts_the_end_for_the_limit, ends_even_if_nothing_is_given,
                 fenced_takes_nothing, ends_as_cancelled_and_goes_on, f85_workers_go_from_job_to_job;
             record: rows_are_kept_whole, counts_follow, terminal_tasks_are_absorbing, refusal_changes_nothing,

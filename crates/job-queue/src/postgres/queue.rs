@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -67,8 +66,7 @@ struct Inner {
     mark: Mutex<Mark>,
     /// A claim without an answer: the next one asks for what it took.
     claimed: Mutex<Option<Tokens>>,
-    /// Jobs that were given away without an answer.
-    left: Mutex<HashSet<(JobId, Epoch)>>,
+    /// Rounds that were asked for without an answer.
     retried: Mutex<HashSet<(JobId, u32)>>,
     poll_again: Mutex<Option<Instant>>,
     /// In which life of the database the last job was claimed.
@@ -93,7 +91,6 @@ impl Postgres {
             serves: AtomicBool::new(false),
             mark: Mutex::default(),
             claimed: Mutex::default(),
-            left: Mutex::default(),
             retried: Mutex::default(),
             poll_again: Mutex::default(),
             claimed_in: Mutex::default(),
@@ -122,26 +119,6 @@ impl Postgres {
     /// When the server cannot be asked.
     pub async fn health(&self) -> Result<ServerHealth, Error> {
         self.0.calls.run(|session| async move { health::health(&session).await }).await
-    }
-
-    /// Makes a call that gives something away once; afterwards remembers whether that is certain.
-    async fn once<K, T, F, Fut>(&self, doubts: &Mutex<HashSet<K>>, key: K, call: F) -> Result<T, Error>
-    where
-        K: Copy + Eq + Hash,
-        F: Fn(bool, Arc<Session>) -> Fut,
-        Fut: Future<Output = Result<T, super::failure::Failure>>,
-    {
-        let unsure = AtomicBool::new(locked(doubts).contains(&key));
-        let result = self.0.steps.run_noting(&unsure, |session| call(unsure.load(Ordering::Relaxed), session)).await;
-        match &result {
-            Err(error) if error.is_transient() && unsure.load(Ordering::Relaxed) => {
-                locked(doubts).insert(key);
-            }
-            _ => {
-                locked(doubts).remove(&key);
-            }
-        }
-        result
     }
 
     /// A standby that was promoted, or a backup that was restored, may lack what we recorded, and may give out our epoch a
@@ -247,11 +224,13 @@ impl JobQueue for Postgres {
 
     async fn finish(&self, job: JobId, epoch: Epoch, rows: &[TaskRow], end: JobEnding) -> Result<JobStatus, Error> {
         let end = &end;
-        self.once(&self.0.left, (job, epoch), |unsure, session| async move {
-            self.same_life(&session)?;
-            step::finish(&session, (job, epoch), rows, end, unsure).await
-        })
-        .await
+        self.0
+            .steps
+            .run(|session| async move {
+                self.same_life(&session)?;
+                step::finish(&session, (job, epoch), rows, end).await
+            })
+            .await
     }
 
     async fn finish_and_claim(
@@ -263,30 +242,34 @@ impl JobQueue for Postgres {
         claim: &Claim,
     ) -> Result<(JobStatus, Option<Claimed>), Error> {
         let end = &end;
-        let (tokens, doubt) = self.tokens();
-        let doubt = doubt.into_inner();
+        let (tokens, unsure) = self.tokens();
         let result = self
-            .once(&self.0.left, (job, epoch), |unsure, session| async move {
-                self.same_life(&session)?;
-                let mut mark = *locked(&self.0.mark);
-                let asked = Asked { claim, tokens, unsure: unsure || doubt, within: true };
-                let done = step::finish_and_claim(&session, (job, epoch), rows, end, &asked, &mut mark).await;
-                *locked(&self.0.mark) = mark;
-                done
+            .0
+            .steps
+            .run_noting(&unsure, |session| {
+                let asked = Asked { claim, tokens, unsure: unsure.load(Ordering::Relaxed), within: true };
+                async move {
+                    self.same_life(&session)?;
+                    let mut mark = *locked(&self.0.mark);
+                    let done = step::finish_and_claim(&session, (job, epoch), rows, end, &asked, &mut mark).await;
+                    *locked(&self.0.mark) = mark;
+                    done
+                }
             })
             .await;
-        let unsure = AtomicBool::new(true);
         self.remember(tokens, &unsure, result.as_ref().err());
         result
     }
 
     async fn release(&self, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
         *locked(&self.0.mark) = Mark::default();
-        self.once(&self.0.left, (job, epoch), |unsure, session| async move {
-            self.same_life(&session)?;
-            release::release(&session, (job, epoch), rows, unsure).await
-        })
-        .await
+        self.0
+            .steps
+            .run(|session| async move {
+                self.same_life(&session)?;
+                release::release(&session, (job, epoch), rows).await
+            })
+            .await
     }
 
     async fn cancel(&self, job: JobId, how: CancelHow) -> Result<JobStatus, Error> {
@@ -295,11 +278,23 @@ impl JobQueue for Postgres {
 
     async fn retry(&self, job: JobId, round: NewRound) -> Result<(), Error> {
         *locked(&self.0.mark) = Mark::default();
-        let round = &round;
-        self.once(&self.0.retried, (job, round.seen), |unsure, session| async move {
-            retry::retry(&session, job, round, unsure).await
-        })
-        .await
+        let (round, key) = (&round, (job, round.seen));
+        let unsure = AtomicBool::new(locked(&self.0.retried).contains(&key));
+        let result = self
+            .0
+            .steps
+            .run_noting(&unsure, |session| {
+                let unsure = unsure.load(Ordering::Relaxed);
+                async move { retry::retry(&session, job, round, unsure).await }
+            })
+            .await;
+        let doubtful = unsure.load(Ordering::Relaxed) && result.as_ref().is_err_and(Error::is_transient);
+        if doubtful {
+            locked(&self.0.retried).insert(key);
+        } else {
+            locked(&self.0.retried).remove(&key);
+        }
+        result
     }
 
     async fn get(&self, job: JobId) -> Result<JobRow, Error> {

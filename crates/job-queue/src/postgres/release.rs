@@ -10,12 +10,11 @@ use super::{
 };
 use crate::{Error, TaskRow};
 
-/// `unsure`: as for [`step::finish`].
+/// Once more after a lost reply: as for [`step::finish`].
 pub(super) async fn release(
     session: &Session,
     (job, epoch): (JobId, Epoch),
     rows: &[TaskRow],
-    unsure: bool,
 ) -> Result<JobStatus, Failure> {
     const LOOK: &str = "SELECT seq, cancel IS NOT NULL FROM qmanager.job WHERE id = $1";
     const QUEUED: &str = "UPDATE qmanager.job SET status = 'queued', owner_host = NULL, owner_run_dir = NULL, \
@@ -23,7 +22,7 @@ pub(super) async fn release(
     session.begin().await?;
     // It locks the job, or finds it fenced.
     match step::record(session, job, epoch, rows).await {
-        Err(Failure::Ours(Error::Fenced)) if unsure => {
+        Err(Failure::Ours(Error::Fenced)) => {
             let left = step::left_as(session, job, epoch).await?;
             session.rollback().await?;
             return left.ok_or_else(|| Error::Fenced.into());

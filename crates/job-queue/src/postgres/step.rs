@@ -87,16 +87,15 @@ pub(super) async fn record(session: &Session, job: JobId, epoch: Epoch, rows: &[
     Ok(())
 }
 
-/// `unsure`: an earlier try may have been done, its reply lost (F38). Only the holder of this lease can have ended the
-/// job under it, so an end under it is ours.
+/// An earlier try may have been done, its reply lost (F38). Only the holder of this lease can have ended the job under it,
+/// so an end under it is ours.
 pub(super) async fn finish(
     session: &Session,
     (job, epoch): (JobId, Epoch),
     rows: &[TaskRow],
     end: &JobEnding,
-    unsure: bool,
 ) -> Result<JobStatus, Failure> {
-    let (status, keyed) = end_job(session, (job, epoch), rows, end, unsure).await?;
+    let (status, keyed) = end_job(session, (job, epoch), rows, end).await?;
     if let Some(queue) = keyed {
         keys::wake(session, &queue).await?;
     }
@@ -109,7 +108,6 @@ async fn end_job(
     (job, epoch): (JobId, Epoch),
     rows: &[TaskRow],
     end: &JobEnding,
-    unsure: bool,
 ) -> Result<(JobStatus, Option<String>), Failure> {
     if !end.status.is_terminal() {
         return Err(Error::Refused(format!("a job cannot end as {}", end.status)).into());
@@ -123,7 +121,7 @@ async fn end_job(
     let answer = session.row(&FINISH, &values).await?;
     match judge(answer.as_ref()) {
         Ok(row) => Ok((parsed(row, 4)?, get(row, 5)?)),
-        Err(Error::Fenced) if unsure => {
+        Err(Error::Fenced) => {
             let stands = left_as(session, job, epoch).await?;
             stands
                 .filter(|status| status.is_terminal())
@@ -134,7 +132,7 @@ async fn end_job(
     }
 }
 
-/// The end of a job and the claim of the next, in one transaction. `asked.unsure` holds for both.
+/// The end of a job and the claim of the next, in one transaction.
 pub(super) async fn finish_and_claim(
     session: &Session,
     (job, epoch): (JobId, Epoch),
@@ -144,7 +142,7 @@ pub(super) async fn finish_and_claim(
     mark: &mut Mark,
 ) -> Result<(JobStatus, Option<Claimed>), Failure> {
     session.begin().await?;
-    let (status, keyed) = end_job(session, (job, epoch), rows, end, asked.unsure).await?;
+    let (status, keyed) = end_job(session, (job, epoch), rows, end).await?;
     let next = match claim::claim(session, asked, mark).await {
         Err(Failure::Ours(Error::Mismatch(_))) => None,
         other => other?,

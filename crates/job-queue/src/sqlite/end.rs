@@ -1,6 +1,6 @@
 //! A worker gives a job away: it has ended, or it goes back to the queue.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use workflow_model::{Cause, Epoch, JobId, JobStatus, TaskStatus};
 
 use super::{
@@ -43,7 +43,14 @@ fn end_job(
     rows: &[TaskRow],
     end: &JobEnding,
 ) -> Result<(JobStatus, bool), Error> {
-    let brief = codec::fenced(conn, job, epoch)?;
+    let brief = match codec::fenced(conn, job, epoch) {
+        Err(Error::Fenced) => {
+            let left = left_as(conn, job, epoch)?.filter(|status| status.is_terminal());
+            // Whose place became free was looked at the first time, or is looked at by the next poll.
+            return Ok((left.ok_or(Error::Fenced)?, true));
+        }
+        held => held?,
+    };
     let deltas = put_rows(conn, brief.seq, rows)?;
     // Whoever was told that the job is being cancelled must not read later that it ended otherwise (F88, I15).
     if brief.cancel && end.status != JobStatus::Cancelled {
@@ -57,7 +64,10 @@ fn end_job(
 pub(super) fn release(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -> Result<JobStatus, Error> {
     // FULL since a released job may end here, and a release is rare.
     db.write(Durability::Full, |conn, now| {
-        let brief = codec::fenced(conn, job, epoch)?;
+        let brief = match codec::fenced(conn, job, epoch) {
+            Err(Error::Fenced) => return left_as(conn, job, epoch)?.ok_or(Error::Fenced),
+            held => held?,
+        };
         let mut deltas = put_rows(conn, brief.seq, rows)?;
         if brief.cancel {
             cancel_open_tasks(conn, brief.seq, &mut deltas)?;
@@ -72,6 +82,15 @@ pub(super) fn release(db: &mut Db, job: JobId, epoch: Epoch, rows: &[TaskRow]) -
         .execute([brief.seq])?;
         Ok(JobStatus::Queued)
     })
+}
+
+/// How the holder of this lease left its job, if it did and nobody has taken it since: each claim takes a new epoch, so it
+/// asks again because the answer was lost (a failed sync whose commit stands, F32).
+fn left_as(conn: &Connection, job: JobId, epoch: Epoch) -> Result<Option<JobStatus>, Error> {
+    conn.prepare_cached("SELECT status FROM job WHERE id = ?1 AND epoch = ?2 AND owner_slot IS NULL")?
+        .query_row((job.to_string(), epoch.0), |row| Ok(codec::parsed(row, 0)))
+        .optional()?
+        .transpose()
 }
 
 pub(super) fn cancelled(message: &str) -> JobEnding {
