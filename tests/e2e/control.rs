@@ -1,11 +1,14 @@
 //! What a person can ask of a job or a queue while it runs: cancel, pause, limit, priority, run-at, key, prune; and
 //! that a task gets what the caller has, and nothing else.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::Value;
 
-use crate::harness::{Host, QMANAGER, Running, now, until, until_within};
+use crate::{
+    harness::{Host, QMANAGER, Running, now, until, until_within},
+    template::install,
+};
 
 fn path(file: &Path) -> &str {
     file.to_str().expect("text")
@@ -103,6 +106,33 @@ fn f07_a_task_that_kills_its_executor_fails_as_poison_and_no_other_job_suffers()
     assert_eq!(task["losses"], 5, "{task}");
     for job in jobs {
         host.qmanager(["wait", &job, "--timeout", "60s"]).success();
+    }
+    stop(&host, &mut daemon);
+}
+
+/// A stub in the task executor's place takes the request and ends, with whatever code, without a report or a message.
+#[test]
+fn f05_a_task_executor_that_ends_without_a_word_is_never_success() {
+    let host = Host::new();
+    let bin = install(&host);
+    let (stub, code) = (bin.join("task-executor"), host.dir().join("code"));
+    fs::remove_file(&stub).expect("removed");
+    fs::write(&stub, format!("#!/bin/sh\nhead -c 100 > /dev/null\nexit $(cat {})\n", path(&code))).expect("a stub");
+    fs::set_permissions(&stub, PermissionsExt::from_mode(0o755)).expect("it may run");
+    let program = bin.join("qmanager");
+    let mut daemon = host.background(host.command(path(&program), ["start", "--workers", "1"]));
+    let file = host.write("w.yaml", "- {name: a, params: {command: 'true'}}\n");
+    for ends_with in ["0", "1", "101"] {
+        fs::write(&code, ends_with).expect("a code");
+        let job = host.submit(&[path(&file)]);
+        let task = || host.job(&job)["task_list"][0].clone();
+        until("the attempt is lost and no success", || {
+            let task = task();
+            assert_ne!(task["status"], "succeeded", "{task}");
+            task["status"] == "retrying" && task["cause"] == "lost_executor"
+        });
+        host.qmanager(["cancel", &job, "--now"]).success();
+        host.qmanager(["wait", &job, "--timeout", "60s"]).expect(6);
     }
     stop(&host, &mut daemon);
 }

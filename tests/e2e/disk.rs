@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value;
 
 use crate::{
-    harness::{Host, skipped, until, until_within},
+    harness::{Host, QMANAGER, now, skipped, until, until_within},
     witness::Witness,
 };
 
@@ -133,6 +133,37 @@ fn f31_f45_a_full_disk_in_the_middle_of_a_job() {
     let done = daemon.wait().success();
     assert!(!done.stderr.contains("panicked"), "{done:?}");
     host.assert_nothing_left();
+}
+
+/// A task fills the disk with its own output, longer than a lease: neither it nor what follows is ended by that, and what its
+/// log lacks is said where people look.
+#[test]
+fn f31_f45_a_log_that_fills_the_disk_says_what_it_lacks_and_no_lease_ends() {
+    let host = Host::new().with_env("QMANAGER__TIMES__LEASE", "3s").with_env("QMANAGER__TASKS__GRACE", "1s");
+    let Some(_disk) = SmallDisk::mount(&host) else { return };
+    let file = host.write(
+        "w/job.yaml",
+        "- name: writer\n  params: {command: 'head -c 6000000 /dev/zero; touch full; while [ ! -e on ]; do sleep 0.05; done'}\n\
+         - {name: after, depends: [writer], params: {command: 'true'}}\n",
+    );
+    let mut run = host.background(host.command(QMANAGER, ["run", text(&file)]));
+    let folder = file.parent().expect("a folder");
+    until("the disk is full", || folder.join("full").exists());
+    let began = now();
+    until("two leases later it runs on", || began.elapsed() > Duration::from_secs(6));
+    let log =
+        fs::read_dir(host.state_dir().join("jobs")).expect("folders").next().expect("a job").expect("a job").path();
+    fs::remove_file(log.join("logs/0-writer.1.out")).expect("there is room again");
+    File::create(folder.join("on")).expect("a file");
+    run.wait().success();
+    let tasks = host.job("@last")["task_list"].clone();
+    assert!(tasks.as_array().is_some_and(|all| all.iter().all(|task| task["losses"] == 0)), "{tasks}");
+    let said = tasks[0]["message"].as_str().unwrap_or_default();
+    assert!(said.starts_with("its log is incomplete: ") && said.contains("no space left on device"), "{tasks}");
+    for verb in [&["logs", "@last", "writer"][..], &["explain", "@last", "writer"], &["status", "@last", "--tasks"]] {
+        let shown = host.qmanager(verb).success();
+        assert!(format!("{shown:?}").contains("its log is incomplete: "), "{shown:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Black-box tests of the programs. One binary: each file beside this one is a module of it.
 
 mod aftermath;
+mod boundary;
 mod cli;
 mod clocks;
 mod control;
@@ -29,6 +30,7 @@ mod resources;
 mod scale;
 mod signals;
 mod stable;
+mod stopping;
 mod task_executor;
 mod template;
 mod upgrade;

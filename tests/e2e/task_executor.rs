@@ -4,123 +4,29 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
     io::Write as _,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::{UnixListener, UnixStream},
     },
-    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use executor::{Condition, Ending, Executor as _, Outcome, ProcessId, Shutdown, TaskSpec};
+use executor::{Ending, Executor as _, Outcome, ProcessId, Shutdown};
 use executor_shell::ShellExecutor;
 use rustix::fd::OwnedFd;
 use task_process::{
-    Exit, Inbox, JobDir, Lease, Places, RunDir, Running, Slots, Spares, TaskReport, TaskRequest, VERSION, WorkerLock,
-    deadline_in, encode_request, exit, read_handle, read_report,
+    Exit, Inbox, JobDir, Places, Running, Slots, TaskRequest, WorkerLock, encode_request, exit, read_handle,
+    read_report,
 };
-use workflow_model::{Attempt, Epoch, ExecutorKind, JobId, Nonce, QueueName, TaskIx, TaskName};
+use workflow_model::{Epoch, ExecutorKind, Nonce, QueueName};
 
-use crate::harness::{DEADLINE, TASK_EXECUTOR};
-
-/// A worker with its run-dir and one job. Its task executors are forked from a template, but for the first.
-pub(crate) struct Worker {
-    dir: tempfile::TempDir,
-    run_dir: RunDir,
-    pub(crate) inbox: Inbox,
-    pub(crate) spares: Spares,
-    job: JobId,
-    pub(crate) job_dir: JobDir,
-    tasks: u32,
-}
-
-impl Worker {
-    pub(crate) fn new() -> Self {
-        let mut worker = Self::cold();
-        // The first one is always exec'ed.
-        drop(worker.spares.take().expect("a spare"));
-        worker
-    }
-
-    /// Whose first task executor is exec'ed.
-    pub(crate) fn cold() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let run_dir = RunDir::open(dir.path().join("run")).expect("a run-dir");
-        let lock = WorkerLock::acquire(&run_dir, &QueueName::default(), 0).expect("the lock");
-        let inbox = Inbox::bind(lock).expect("the Q socket");
-        let spares = Spares::new(TASK_EXECUTOR, None, 2).expect("spares");
-        let job_dir = JobDir::new(dir.path().join("job"), 10);
-        job_dir.create(None).expect("the job's folder");
-        fs::create_dir(job_dir.files()).expect("the job files");
-        Self { dir, run_dir, inbox, spares, job: JobId::generate(), job_dir, tasks: 0 }
-    }
-
-    pub(crate) fn request(&mut self, script: &str) -> TaskRequest {
-        let task = TaskIx(self.tasks);
-        self.tasks += 1;
-        let name = TaskName::new("a task").expect("a name");
-        let lease = Lease::path(self.run_dir.path(), self.job);
-        TaskRequest {
-            v: VERSION,
-            job: self.job,
-            task,
-            paths: self.job_dir.paths(task, &name, Attempt(1), lease),
-            name,
-            attempt: Attempt(1),
-            epoch: Epoch(5),
-            nonce: Nonce::generate(),
-            executor: ExecutorKind::Shell,
-            spec: TaskSpec {
-                argv: Some(vec!["/bin/sh".into(), "-ec".into(), script.into()]),
-                env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-                job_files: self.job_dir.files(),
-                marker: format!("QM_MARK={}.{task}.1", self.job),
-                ..TaskSpec::default()
-            },
-            reply: Some(self.inbox.path().to_owned()),
-            deadline: None,
-            umask: None,
-            attach: false,
-        }
-    }
-
-    pub(crate) async fn start(&mut self, request: &TaskRequest) -> Running {
-        self.spares.take().expect("a spare").send(request, &[]).await.expect("the request is taken")
-    }
-
-    pub(crate) async fn message(&mut self) -> TaskReport {
-        within(self.inbox.recv()).await.expect("the Q socket")
-    }
-
-    /// Runs a task to its end; its report and what it wrote.
-    pub(crate) async fn run(&mut self, request: &TaskRequest) -> (TaskReport, String) {
-        let running = self.start(request).await;
-        let report = self.message().await;
-        assert_eq!(within(running.exited()).await, Exit::Code(exit::DELIVERED.into()));
-        (report, fs::read_to_string(&request.paths.out).unwrap_or_default())
-    }
-}
-
-pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("an answer in time")
-}
-
-/// Waits for a file that a task makes.
-pub(crate) async fn until_there(path: PathBuf) {
-    within(async {
-        while !path.exists() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-}
-
-fn ended(code: i32) -> Ending {
-    Ending::Exited { code }
-}
+use crate::{
+    boundary::{Worker, ended, until_there, within},
+    harness::TASK_EXECUTOR,
+};
 
 #[tokio::test]
 async fn f17_report_file_and_message_say_the_same_and_nothing_else_is_left() {
@@ -213,7 +119,7 @@ async fn f20_a_message_goes_to_whoever_is_in_the_place_at_the_end() {
 }
 
 /// A spare by hand: its standard input is ours.
-fn spare() -> (std::process::Child, UnixStream) {
+pub(crate) fn spare() -> (std::process::Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let child = Command::new(TASK_EXECUTOR)
         .stdin(OwnedFd::from(theirs))
@@ -278,57 +184,6 @@ async fn a_request_larger_than_any_buffer_arrives_whole() {
 }
 
 #[tokio::test]
-async fn f02_f05_a_killed_task_executor_is_no_success_and_its_task_is_ended_by_the_handle() {
-    let mut worker = Worker::new();
-    let request = worker.request("trap '' TERM; touch up; sleep 300 & wait; touch survived");
-    let running = worker.start(&request).await;
-    until_there(worker.job_dir.files().join("up")).await;
-    running.kill().expect("killed");
-    assert_eq!(within(running.exited()).await, Exit::Unknown, "it has not said its code");
-    assert_eq!(read_report(&request.paths, request.nonce), None, "never success");
-    assert_eq!(worker.inbox.try_recv(), None);
-    let handle = read_handle(&request.paths).expect("a handle");
-    let shell = ShellExecutor::new();
-    assert_eq!(executor::block_on(shell.describe(&handle)), Condition::Running);
-    executor::block_on(shell.stop(&handle, Shutdown::Twice, &request.spec.job_files)).expect("the tree is ended");
-    assert_eq!(executor::block_on(shell.describe(&handle)), Condition::Gone);
-}
-
-#[tokio::test]
-async fn f10_f11_the_first_stop_has_grace_and_the_second_has_none() {
-    let mut worker = Worker::new();
-    let polite = worker.request("trap 'touch polite; exit 0' TERM; touch up1; sleep 300 & wait");
-    let running = worker.start(&polite).await;
-    until_there(worker.job_dir.files().join("up1")).await;
-    running.stop().expect("TERM");
-    assert_eq!(worker.message().await.outcome.ending, Ending::Stopped);
-    assert!(worker.job_dir.files().join("polite").exists());
-    within(running.exited()).await;
-
-    let stubborn = worker.request("trap '' TERM; touch up2; sleep 300 & wait");
-    let running = worker.start(&stubborn).await;
-    until_there(worker.job_dir.files().join("up2")).await;
-    running.stop().expect("TERM");
-    running.stop().expect("at once");
-    // The grace period is 10 s.
-    let report = tokio::time::timeout(Duration::from_secs(8), worker.message()).await.expect("no grace");
-    assert_eq!(report.outcome.ending, Ending::Stopped);
-    assert!(matches!(within(running.exited()).await, Exit::Code(0)));
-    running.stop().expect("one that has ended is well");
-}
-
-#[tokio::test]
-async fn f12_a_task_that_ignores_term_is_killed_after_the_grace() {
-    let mut worker = Worker::new();
-    let mut request = worker.request("trap '' TERM; touch up; sleep 300 & wait");
-    request.spec.grace = Duration::from_millis(200);
-    let running = worker.start(&request).await;
-    until_there(worker.job_dir.files().join("up")).await;
-    running.stop().expect("TERM");
-    assert_eq!(worker.message().await.outcome.ending, Ending::Stopped);
-}
-
-#[tokio::test]
 async fn f08_only_exactly_that_process_is_adopted() {
     let mut worker = Worker::new();
     let request = worker.request("touch up; while [ ! -e go ]; do sleep 0.01; done; echo done");
@@ -371,33 +226,6 @@ async fn f45_when_the_report_cannot_be_stored_the_message_is_enough() {
     let report = worker.message().await;
     assert_eq!((report.nonce, report.out.tail.as_str()), (request.nonce, "delivered\n"));
     assert_eq!(within(running.exited()).await, Exit::Code(exit::MESSAGE_ONLY.into()));
-}
-
-#[tokio::test]
-async fn f14_when_nobody_renews_the_lease_the_task_is_stopped_before_its_end() {
-    let mut worker = Worker::new();
-    let mut request = worker.request("touch up; sleep 300");
-    request.spec.grace = Duration::from_millis(500);
-    let deadline = deadline_in(Duration::from_secs(4));
-    request.deadline = Some(deadline);
-    let running = worker.start(&request).await;
-    within(running.exited()).await;
-    assert!(task_process::boottime_now() < deadline, "before another host may begin");
-    assert!(worker.job_dir.files().join("up").exists());
-    assert_eq!(read_report(&request.paths, request.nonce).expect("a report").outcome.ending, Ending::Stopped);
-    assert_eq!(worker.inbox.try_recv(), None, "nobody is there to be told");
-}
-
-#[tokio::test]
-async fn a_renewed_lease_lets_the_task_go_on() {
-    let mut worker = Worker::new();
-    let mut request = worker.request("sleep 1.5; echo on");
-    request.deadline = Some(deadline_in(Duration::from_secs(1)));
-    let lease = Lease { epoch: Epoch(6), deadline: deadline_in(Duration::from_secs(60)) };
-    lease.write(&request.paths.lease).expect("written");
-    let (report, out) = worker.run(&request).await;
-    assert!(report.outcome.is_success(), "{:?}", report.outcome);
-    assert_eq!(out, "on\n");
 }
 
 #[tokio::test]
@@ -510,23 +338,6 @@ async fn a_start_that_fails_is_reported_and_an_unknown_executor_too() {
     let Outcome { ending, message } = report.outcome;
     assert_eq!(ending, Ending::Invalid);
     assert!(message.contains("docker"), "{message}");
-}
-
-#[tokio::test]
-async fn a_stop_before_the_launch_launches_nothing() -> io::Result<()> {
-    let mut worker = Worker::new();
-    let request = worker.request("touch launched");
-    let (mut child, mut stdin) = spare();
-    let pid = rustix::process::Pid::from_child(&child);
-    let frame = encode_request(&request, 0).expect("a frame");
-    // It is stopped, gets the whole request and TERM, and goes on: TERM is there before the launch.
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
-    stdin.write_all(&frame)?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
-    child.wait()?;
-    assert!(!worker.job_dir.files().join("launched").exists());
-    Ok(())
 }
 
 #[tokio::test]

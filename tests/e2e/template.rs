@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fs, os::unix::process::CommandExt as _, path::P
 use rustix::process::{Pid, Signal};
 
 use crate::{
+    boundary::{Worker, within},
     harness::{Host, QMANAGER, QWORKER, TASK_EXECUTOR, until},
-    task_executor::{Worker, within},
     witness::Witness,
 };
 
@@ -147,7 +147,7 @@ async fn a_template_waits_for_its_children() {
 }
 
 /// The three programs of an installation of its own.
-fn install(host: &Host) -> PathBuf {
+pub(crate) fn install(host: &Host) -> PathBuf {
     let bin = host.dir().join("bin");
     fs::create_dir(&bin).expect("a folder");
     for program in [QMANAGER, QWORKER, TASK_EXECUTOR] {

@@ -1,16 +1,7 @@
 //! What people read about the end of a container.
 
-use executor::{Ending, Outcome, TaskSpec};
-
-/// The task cannot run as it is written.
-pub(crate) fn invalid(what: impl Into<String>) -> Outcome {
-    Outcome::new(Ending::Invalid, what)
-}
-
-/// Something outside the task failed.
-pub(crate) fn lost(what: impl Into<String>) -> Outcome {
-    Outcome::new(Ending::Lost, what)
-}
+pub(crate) use executor::message::{invalid, lost, out_of_memory, stopped, timed_out};
+use executor::{Ending, Outcome, TaskSpec, message::signal_name};
 
 /// The program ended by itself.
 pub(crate) fn exited(code: i32, path: &str) -> Outcome {
@@ -44,45 +35,4 @@ pub(crate) fn not_started(code: i32, spec: &TaskSpec, path: &str, why: &str) -> 
         format!("cannot run {program:?}: it is not executable (`chmod +x` it), a folder, or no program: {why}")
     };
     Outcome::new(Ending::StartFailed { code }, text)
-}
-
-pub(crate) fn out_of_memory(spec: &TaskSpec) -> Outcome {
-    let limit = spec.resources.memory.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
-    let text = format!("ended by the kernel: its memory limit{limit} was reached; raise `resources: {{memory: …}}`");
-    Outcome::new(Ending::OutOfMemory, text)
-}
-
-pub(crate) fn timed_out(spec: &TaskSpec, killed: bool) -> Outcome {
-    let limit = spec.timeout.unwrap_or_default();
-    let end = if killed { format!("; it ignored SIGTERM for {:?} and was killed", spec.grace) } else { String::new() };
-    Outcome::new(Ending::TimedOut, format!("it ran longer than its `timeout` of {limit:?}{end}"))
-}
-
-pub(crate) fn stopped(spec: &TaskSpec, killed: bool, asked_twice: bool) -> Outcome {
-    let text = match (killed, asked_twice) {
-        (true, true) => "stopped on request: killed at once".to_owned(),
-        (true, false) => format!("stopped on request: it ignored SIGTERM for {:?} and was killed", spec.grace),
-        (false, _) => "stopped on request".to_owned(),
-    };
-    Outcome::new(Ending::Stopped, text)
-}
-
-fn signal_name(number: i32) -> Option<&'static str> {
-    const NAMES: &[(i32, &str)] = &[
-        (1, "SIGHUP"),
-        (2, "SIGINT"),
-        (3, "SIGQUIT"),
-        (4, "SIGILL"),
-        (6, "SIGABRT"),
-        (7, "SIGBUS"),
-        (8, "SIGFPE"),
-        (10, "SIGUSR1"),
-        (11, "SIGSEGV"),
-        (12, "SIGUSR2"),
-        (13, "SIGPIPE"),
-        (14, "SIGALRM"),
-        (15, "SIGTERM"),
-        (31, "SIGSYS"),
-    ];
-    NAMES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }

@@ -2,20 +2,10 @@
 
 use std::{io, path::Path};
 
-use executor::{Ending, Outcome, TaskSpec};
-use rustix::process::Signal;
+pub(crate) use executor::message::{invalid, lost, out_of_memory, stopped, timed_out};
+use executor::{Ending, Outcome, TaskSpec, message::signal_name};
 
 use crate::command::search_path;
-
-/// The task cannot run as it is written.
-pub(crate) fn invalid(what: impl Into<String>) -> Outcome {
-    Outcome::new(Ending::Invalid, what)
-}
-
-/// Something outside the task failed.
-pub(crate) fn lost(what: impl Into<String>) -> Outcome {
-    Outcome::new(Ending::Lost, what)
-}
 
 /// The system's words for an error, without Rust's.
 pub(crate) fn words(error: &io::Error) -> String {
@@ -113,49 +103,4 @@ pub(crate) fn signaled(signal: i32) -> Outcome {
         _ => "",
     };
     Outcome::new(Ending::Signaled { signal }, format!("ended by {name} (signal {signal}){hint}"))
-}
-
-pub(crate) fn out_of_memory(spec: &TaskSpec) -> Outcome {
-    let limit = spec.resources.memory.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
-    let text = format!("ended by the kernel: its memory limit{limit} was reached; raise `resources: {{memory: …}}`");
-    Outcome::new(Ending::OutOfMemory, text)
-}
-
-pub(crate) fn timed_out(spec: &TaskSpec, killed: bool) -> Outcome {
-    let limit = spec.timeout.unwrap_or_default();
-    let end = if killed { format!("; it ignored SIGTERM for {:?} and was killed", spec.grace) } else { String::new() };
-    Outcome::new(Ending::TimedOut, format!("it ran longer than its `timeout` of {limit:?}{end}"))
-}
-
-pub(crate) fn stopped(spec: &TaskSpec, killed: bool, asked_twice: bool) -> Outcome {
-    let text = match (killed, asked_twice) {
-        (true, true) => "stopped on request: killed at once".to_owned(),
-        (true, false) => format!("stopped on request: it ignored SIGTERM for {:?} and was killed", spec.grace),
-        (false, _) => "stopped on request".to_owned(),
-    };
-    Outcome::new(Ending::Stopped, text)
-}
-
-fn signal_name(signal: i32) -> Option<&'static str> {
-    const NAMES: &[(Signal, &str)] = &[
-        (Signal::HUP, "SIGHUP"),
-        (Signal::INT, "SIGINT"),
-        (Signal::QUIT, "SIGQUIT"),
-        (Signal::ILL, "SIGILL"),
-        (Signal::TRAP, "SIGTRAP"),
-        (Signal::ABORT, "SIGABRT"),
-        (Signal::BUS, "SIGBUS"),
-        (Signal::FPE, "SIGFPE"),
-        (Signal::KILL, "SIGKILL"),
-        (Signal::USR1, "SIGUSR1"),
-        (Signal::SEGV, "SIGSEGV"),
-        (Signal::USR2, "SIGUSR2"),
-        (Signal::PIPE, "SIGPIPE"),
-        (Signal::ALARM, "SIGALRM"),
-        (Signal::TERM, "SIGTERM"),
-        (Signal::XCPU, "SIGXCPU"),
-        (Signal::XFSZ, "SIGXFSZ"),
-        (Signal::SYS, "SIGSYS"),
-    ];
-    NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
 }

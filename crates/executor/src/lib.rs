@@ -20,6 +20,7 @@ mod error;
 mod handle;
 pub mod inherited;
 mod log_file;
+pub mod message;
 mod outcome;
 mod publish;
 mod redact;

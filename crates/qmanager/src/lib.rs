@@ -3,6 +3,7 @@
 pub mod cli;
 mod commands;
 pub mod config;
+mod cut;
 pub mod exit;
 pub mod foreground;
 pub mod graph;

@@ -27,6 +27,14 @@ pub(crate) fn replace(path: &Path, body: &[u8]) -> Result<(), Error> {
     })
 }
 
+/// Writes a small file where it is, in blocks that it has already. A reader may see the half of it.
+pub(crate) fn write_over(path: &Path, body: &[u8]) -> Result<(), Error> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let written =
+        rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).and_then(|fd| overwrite(&fd, body));
+    written.map_err(|e| Error::file("write", path, e))
+}
+
 /// Creates the folder and its parents, 0700.
 pub(crate) fn create_dirs(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;

@@ -4,6 +4,7 @@
 //! is CLOCK_BOOTTIME: it goes on while the host sleeps, and nobody sets it.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -33,19 +34,37 @@ impl Lease {
         run_dir.join("leases").join(job.to_string())
     }
 
-    /// Replaces the file in one step, making its folder if needed.
+    /// Replaces the file in one step, making its folder if needed. On a full disk it is written over where it is, or over
+    /// one of the [reserves](Self::keep_reserves): a full disk ends no lease (design §6 Lease, F31).
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let body = serde_json::to_vec(self).expect("BUG: two numbers are always JSON");
         match file::replace(path, &body) {
-            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 file::create_dirs(path.parent().unwrap_or(path))?;
                 file::replace(path, &body)
             }
+            Err(full @ Error::File { .. }) if is_full(&full) => {
+                if !path.exists() {
+                    let reserve = reserves(path.parent().unwrap_or(path)).find(|reserve| reserve.exists());
+                    file::rename(&reserve.ok_or(full)?, path)?;
+                }
+                file::write_over(path, &body)
+            }
             other => other,
         }
+    }
+
+    /// Sees to it that so many files are in the folder of leases whose blocks are theirs already: what a job that has no
+    /// lease file yet gets on a full disk.
+    ///
+    /// # Errors
+    /// One cannot be made.
+    pub fn keep_reserves(leases: &Path, count: usize) -> Result<(), Error> {
+        let missing = reserves(leases).take(count).filter(|reserve| !reserve.exists());
+        missing.into_iter().try_for_each(|reserve| file::replace(&reserve, &[b' '; LONGEST]))
     }
 
     /// Reads it; missing or unreadable is `None`: then the last known deadline stands.
@@ -69,6 +88,18 @@ impl Lease {
     pub fn remove(path: &Path) -> Result<(), Error> {
         file::remove(path)
     }
+}
+
+/// As long as any lease is in its file.
+const LONGEST: usize = 128;
+
+fn reserves(leases: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..1000).map(move |number| leases.join(format!(".reserve{number}")))
+}
+
+fn is_full(error: &Error) -> bool {
+    let kind = if let Error::File { source, .. } = error { source.kind() } else { return false };
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// CLOCK_BOOTTIME in microseconds.
@@ -101,6 +132,35 @@ mod tests {
             std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
         }
         Lease::remove(&path).unwrap();
+    }
+
+    #[test]
+    fn f31_a_full_disk_ends_no_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted =
+            rustix::mount::mount("tmpfs", dir.path(), "tmpfs", rustix::mount::MountFlags::empty(), c"size=64k");
+        if mounted.is_err() {
+            eprintln!("skipped: no tmpfs can be mounted here");
+            return;
+        }
+        let [first, second, third] = [1, 2, 3].map(|_| Lease::path(dir.path(), JobId::generate()));
+        let leases = first.parent().unwrap();
+        let lease = |deadline| Lease { epoch: Epoch(1), deadline };
+        lease(1).write(&first).unwrap();
+        Lease::keep_reserves(leases, 1).unwrap();
+        std::fs::write(dir.path().join("fill"), vec![0; 64 << 10]).unwrap_err();
+        for deadline in [2, u64::MAX, 3] {
+            for path in [&first, &second] {
+                lease(deadline).write(path).unwrap();
+                assert_eq!(Lease::read(path), Some(lease(deadline)));
+            }
+        }
+        assert!(lease(4).write(&third).is_err(), "there was one reserve");
+        std::fs::remove_file(dir.path().join("fill")).unwrap();
+        lease(4).write(&third).unwrap();
+        Lease::keep_reserves(leases, 2).unwrap();
+        assert_eq!(std::fs::read_dir(leases).unwrap().count(), 5);
+        rustix::mount::unmount(dir.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 
     #[test]

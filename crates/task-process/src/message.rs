@@ -102,6 +102,9 @@ pub struct OutputInfo {
     pub bytes: u64,
     /// Bytes of them that the log does not hold (cap, full disk).
     pub lost: u64,
+    /// Why the log could not be written, if something failed; the cap is no failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// The last lines, at most 2 kB, decoded with replacement characters, secrets removed.
     pub tail: String,
 }

@@ -284,7 +284,7 @@ fn wait(
 }
 
 fn info(captured: Captured) -> OutputInfo {
-    OutputInfo { bytes: captured.bytes, lost: captured.lost, tail: captured.tail }
+    OutputInfo { bytes: captured.bytes, lost: captured.lost, problem: captured.log_problem, tail: captured.tail }
 }
 
 /// The attempt's own TMPDIR, unless the task names another, or its world is not this host's.

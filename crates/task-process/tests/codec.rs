@@ -71,7 +71,7 @@ fn report() -> TaskReport {
         outcome: Outcome::new(Ending::Exited { code: 3 }, "task \"étape 1/x.o\" ended with code 3"),
         started: 1_700_000_000_000_001,
         ended: 1_700_000_000_500_002,
-        out: OutputInfo { bytes: 12, lost: 0, tail: "hello\nworld\n".into() },
+        out: OutputInfo { bytes: 12, lost: 0, problem: None, tail: "hello\nworld\n".into() },
         err: OutputInfo::default(),
     }
 }

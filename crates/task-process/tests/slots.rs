@@ -148,14 +148,19 @@ async fn who_waits_for_several_is_not_starved_by_those_who_want_one() {
 
 #[tokio::test]
 async fn f26_a_removed_folder_is_made_again() {
-    let (dir, w) = workers(2, 1);
+    let (dir, w) = workers(2, 2);
     let held = w[0].try_acquire(2).unwrap().unwrap();
     std::fs::remove_dir_all(dir.path().join("run/slots")).unwrap();
     w[0].reopen_if_lost().unwrap();
+    assert!(w[0].try_acquire(1).unwrap().is_none(), "what runs counts in the new folder");
+    // The folder is there again, and yet the other worker's files are the old ones.
+    w[1].reopen_if_lost().unwrap();
+    assert!(w[1].try_acquire(1).unwrap().is_none(), "for the other worker too");
     drop(held);
     let again = w[0].try_acquire(2).unwrap().unwrap();
     let other = Slots::open(&RunDir::open(dir.path().join("run")).unwrap(), 2).unwrap();
     assert!(other.try_acquire(1).unwrap().is_none(), "both see the same files");
     drop(again);
-    assert!(other.try_acquire(2).unwrap().is_some());
+    drop(other.try_acquire(2).unwrap().unwrap());
+    drop(w[1].try_acquire(2).unwrap().unwrap());
 }

@@ -27,8 +27,19 @@ pub(crate) fn parse(text: &str) -> Result<&RawValue, (Place, Wrong)> {
         let place = Place { line: error.line().max(1) as u32, column: column as u32, width: 1 };
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
-        (place, Wrong::new(format!("not valid JSON: {}", shown::safe(said))))
+        let wrong = Wrong::new(format!("not valid JSON: {}", shown::safe(said)));
+        (place, if let Some(help) = remedy(said) { wrong.help(help) } else { wrong })
     })
+}
+
+/// What people most often did, by the decoder's words.
+fn remedy(said: &str) -> Option<&'static str> {
+    match said {
+        "key must be a string" => Some("keys stand in double quotes, and no comma follows the last entry"),
+        "trailing comma" => Some("no comma follows the last entry"),
+        _ if said.starts_with("EOF while parsing") => Some("the text ends too early: is a `]`, `}` or `\"` missing?"),
+        _ => None,
+    }
 }
 
 /// Reads a value. `None`: nothing more can be said about the file than what is in the report.

@@ -178,9 +178,13 @@ fn decoded<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, (Place, Wron
     // Places and node numbers are 32 bits wide.
     let most = limits.text.min(u32::MAX as usize);
     if bytes.len() > most {
-        let wrong = Wrong::new(format!("{} of text, {} are allowed", size(bytes.len()), size(most)))
-            .help("put data into files of their own, or raise the limit in the configuration");
-        return Err((start, wrong));
+        let said = match bytes.len() - most {
+            // Whoever reads a file reads no more of it than shows that it is too large.
+            1 => format!("more than the {} of text that are allowed", size(most)),
+            _ => format!("{} of text, {} are allowed", size(bytes.len()), size(most)),
+        };
+        let help = "put data into files of their own, or raise `limits.text` in the configuration";
+        return Err((start, Wrong::new(said).help(help)));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err((start, Wrong::new("the file is UTF-16").help("save it as UTF-8")));

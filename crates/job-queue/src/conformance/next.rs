@@ -15,8 +15,9 @@ pub async fn ends_one_and_takes_the_next(store: &dyn Store) {
     queue.claim(&claim).await.unwrap().unwrap();
     queue.submit(vec![plain.clone(), urgent.clone()]).await.unwrap();
     let rows = [row(0, TaskStatus::Succeeded)];
+    // A handle whose last claim was slow may look at a late urgent job some moments later (F43): this one has made none.
     let (status, next) =
-        queue.finish_and_claim(first.id, Epoch(1), &rows, ending(JobStatus::Succeeded), &claim).await.unwrap();
+        store.open().finish_and_claim(first.id, Epoch(1), &rows, ending(JobStatus::Succeeded), &claim).await.unwrap();
     let next = next.unwrap();
     assert_eq!((status, next.job.id, next.job.epoch, next.resumed), (JobStatus::Succeeded, urgent.id, Epoch(1), false));
     assert_eq!((next.definition, next.job.owner.clone()), (urgent.definition, Some(owner("default00"))));

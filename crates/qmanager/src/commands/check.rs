@@ -14,7 +14,7 @@ use crate::{
     cli::CheckArgs,
     exit::{Error, Exit},
     output::JSON_VERSION,
-    text::{Tone, counted, paint, safe},
+    text::{self, Tone, counted, paint, safe},
 };
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<Exit, Error> {
     source.warn(context);
     show(context, findings.as_ref());
     let (tasks, edges) = (source.workflow.len(), source.workflow.edge_count());
-    let dependencies = if edges == 1 { "1 dependency".into() } else { format!("{edges} dependencies") };
+    let dependencies = if edges == 1 { "1 dependency".into() } else { format!("{} dependencies", text::count(edges)) };
     match exit {
         Exit::Done => context.out.line(format_args!("valid: {}, {dependencies}", counted(tasks, "task")))?,
         Exit::InvalidWorkflow => context.out.say("refused by --strict: there are warnings"),

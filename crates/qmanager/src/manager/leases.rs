@@ -8,6 +8,14 @@ use workflow_model::{Epoch, JobId};
 
 use crate::layout::Layout;
 
+/// A job whose lease was not renewed: it is not under way under the epoch that we know.
+#[derive(Debug)]
+pub(super) struct NotHeld {
+    pub(super) job: JobId,
+    /// Another worker has it. Otherwise it merely ended, or went back to the queue, while we asked (or were stopped).
+    pub(super) taken: bool,
+}
+
 /// Renews and writes the lease files of the jobs still held; answers those that are another's by now.
 ///
 /// The deadline is taken *before* the renewal is sent, so that a task executor's idea of the lease never outlives the
@@ -20,7 +28,7 @@ pub(super) async fn renew(
     jobs: Vec<(JobId, Epoch)>,
     ttl: Duration,
     shared: bool,
-) -> (Vec<JobId>, Option<job_queue::Error>) {
+) -> (Vec<NotHeld>, Option<job_queue::Error>) {
     let deadline = task_process::boottime_now() + micros(ttl);
     let all = || jobs.iter().map(|(job, _)| *job).collect();
     let mut call = std::pin::pin!(queue.renew(&jobs, ttl));
@@ -43,7 +51,8 @@ pub(super) async fn renew(
         if held.contains(&job) {
             write(&layout, job, epoch, deadline);
         } else {
-            lost.push(job);
+            let taken = queue.get(job).await.is_ok_and(|row| row.epoch > epoch);
+            lost.push(NotHeld { job, taken });
         }
     }
     (lost, error)
@@ -54,6 +63,13 @@ pub(super) fn write(layout: &Layout, job: JobId, epoch: Epoch, deadline: u64) {
     let lease = task_process::Lease { epoch, deadline };
     if let Err(error) = lease.write(&layout.lease(job)) {
         tracing::warn!(%job, %error, "cannot write the lease file");
+    }
+}
+
+/// For the jobs of so many workers on a disk that becomes full; one that is full already has to do without.
+pub(super) fn keep_reserves(layout: &Layout, workers: usize) {
+    if let Err(error) = task_process::Lease::keep_reserves(&layout.leases(), workers) {
+        tracing::debug!(%error, "no reserve for lease files");
     }
 }
 

@@ -9,12 +9,14 @@
 //!
 //! It never touches a task: those belong to the workers, and outlive both.
 
+mod beat;
 mod error;
 mod interrupted;
 mod leases;
 mod lock;
 mod notify;
 mod options;
+mod polling;
 mod reap;
 mod serve;
 mod serving;

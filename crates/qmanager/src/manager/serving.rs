@@ -2,24 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use job_queue::{CancelHow, JobQueue, Owner, Poll};
+use job_queue::{JobQueue, Owner, Poll};
 use task_process::JobDir;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
-use workflow_model::{Epoch, JobId, JobStatus, QueueName};
+use workflow_model::{JobId, JobStatus, QueueName};
 
 use super::{
-    Options, leases,
+    Options,
+    leases::{self, NotHeld},
     lock::ManagerLock,
     serve::{Held, Manager, Notice, Watch},
     takeover::SeenLeases,
     workers::{Doing, Heard},
 };
 use crate::link::{Order, StopHow, Word};
-
-/// Between two looks at the queue that nobody asked for.
-const LOOKS: Duration = Duration::from_secs(1);
-/// The queue's clock may go a little slower than ours: not to look just before the moment.
-const CLOCKS: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -32,7 +28,7 @@ pub(super) enum Event {
         for_all: bool,
     },
     Polled(Result<Poll, job_queue::Error>),
-    Renewed(Vec<JobId>, Option<job_queue::Error>),
+    Renewed(Vec<NotHeld>, Option<job_queue::Error>),
     Restart,
     Overdue,
 }
@@ -46,29 +42,29 @@ pub(super) struct Serving {
     pub(super) renewals: JoinSet<()>,
     /// Folders that are tidied for workers that died.
     pub(super) tidying: JoinSet<()>,
-    last_beat: Option<Instant>,
+    pub(super) last_beat: Option<Instant>,
     pub(super) queue: Arc<dyn JobQueue>,
     pub(super) watch: Option<Watch>,
     pub(super) results: mpsc::UnboundedSender<Event>,
     /// Counts what may have made a job ready; a claim that began earlier may have missed it.
-    wakes: u64,
+    pub(super) wakes: u64,
     /// Queues that may have a job to claim.
-    ready: HashMap<QueueName, bool>,
+    pub(super) ready: HashMap<QueueName, bool>,
     /// Jobs that no place of ours has, until a worker takes them.
     pub(super) orphans: Vec<Held>,
     /// Workers of other hosts whose leases have expired.
-    expired: Vec<Owner>,
+    pub(super) expired: Vec<Owner>,
     pub(super) restart_at: HashMap<usize, Instant>,
     pub(super) stop: Option<StopHow>,
     pub(super) stop_signal: i32,
     pub(super) stop_deadline: Option<Instant>,
     pub(super) watched_end: Option<JobStatus>,
-    polling: bool,
-    poll_again: bool,
+    pub(super) polling: bool,
+    pub(super) poll_again: bool,
     /// When to ask again though nobody has said anything: the next `run_at`, a lease that must be looked at twice.
     pub(super) look_at: Option<Instant>,
-    last_look: Instant,
-    leases: SeenLeases,
+    pub(super) last_look: Instant,
+    pub(super) leases: SeenLeases,
     pub(super) degraded: Option<String>,
     pub(super) state_dirty: bool,
 }
@@ -133,14 +129,7 @@ impl Serving {
                 self.poll(manager);
             }
             Event::Polled(poll) => self.polled(manager, poll),
-            Event::Renewed(lost, error) => {
-                for job in lost {
-                    self.orphans.retain(|(orphan, ..)| *orphan != job);
-                    // The worker finds out with its next write, and then writes nothing more.
-                    tracing::warn!(%job, "the lease of this job is another worker's");
-                }
-                self.set_degraded(error.map(|error| format!("leases could not be renewed: {error}")));
-            }
+            Event::Renewed(lost, error) => self.renewed(&lost, error),
             Event::Restart => self.restart(manager),
             Event::Overdue => {
                 for place in &manager.places {
@@ -286,7 +275,7 @@ impl Serving {
     }
 
     /// Lets one idle worker of each queue that may have a job claim; when it took one, the next is asked.
-    fn offer(&mut self, manager: &mut Manager) {
+    pub(super) fn offer(&mut self, manager: &mut Manager) {
         if self.stop.is_some() {
             return;
         }
@@ -304,38 +293,6 @@ impl Serving {
                 let orphans = ours.chain(&self.expired).cloned().collect();
                 place.order(&Order::Claim { orphans });
             }
-        }
-    }
-
-    fn beat(&mut self, manager: &mut Manager) {
-        let silent_after = manager.options.times.beat() * 2;
-        let now = Instant::now();
-        // We were paused ourselves: what the workers said meanwhile is still to be heard.
-        let late = self.last_beat.is_some_and(|last| now.duration_since(last) > manager.options.times.beat() * 3 / 2);
-        self.last_beat = Some(now);
-        if late {
-            manager.places.iter_mut().for_each(|place| place.last_beat = now);
-        }
-        // The tasks of jobs that still wait for a worker of ours run on.
-        let mut jobs: Vec<(JobId, Epoch)> = self.orphans.iter().map(|(job, epoch, _)| (*job, *epoch)).collect();
-        for place in &manager.places {
-            let silent = now.duration_since(place.last_beat) > silent_after;
-            if silent && place.doing != Doing::Gone {
-                tracing::warn!(worker = place.owner.slot, "a worker is silent, killing it");
-                place.kill();
-            } else if let Doing::Job(job, epoch) = place.doing {
-                jobs.push((job, epoch));
-            }
-        }
-        if !jobs.is_empty() {
-            let (queue, layout, ttl) =
-                (Arc::clone(&self.queue), manager.options.layout.clone(), manager.options.times.lease);
-            let (results, shared) = (self.results.clone(), manager.options.is_shared());
-            while self.renewals.try_join_next().is_some() {}
-            self.renewals.spawn(async move {
-                let (lost, error) = leases::renew(queue, layout, jobs, ttl, shared).await;
-                drop(results.send(Event::Renewed(lost, error)));
-            });
         }
     }
 
@@ -358,77 +315,7 @@ impl Serving {
         }
     }
 
-    fn poll(&mut self, manager: &Manager) {
-        if self.polling {
-            return; // the last one has not answered yet: a busy database is not asked twice
-        }
-        self.polling = true;
-        (self.look_at, self.last_look) = (None, Instant::now());
-        let queues: Vec<QueueName> = manager.options.pools.iter().map(|pool| pool.qname.clone()).collect();
-        let (queue, host, results) = (Arc::clone(&self.queue), manager.host.clone(), self.results.clone());
-        tokio::spawn(async move {
-            drop(results.send(Event::Polled(queue.poll(&queues, &host).await)));
-        });
-    }
-
-    fn polled(&mut self, manager: &mut Manager, poll: Result<Poll, job_queue::Error>) {
-        self.polling = false;
-        let poll = match poll {
-            Ok(poll) => poll,
-            Err(error) => return self.set_degraded(Some(format!("the queue cannot be polled: {error}"))),
-        };
-        if std::mem::take(&mut self.poll_again) {
-            self.poll(manager);
-        }
-        self.set_degraded(None);
-        let now = Instant::now();
-        self.look_again(poll.next_in.map(|wait| now + wait + CLOCKS));
-        for queue in poll.ready {
-            self.wakes += 1;
-            self.ready.insert(queue, true);
-        }
-        for (job, epoch, how) in poll.cancels {
-            self.cancel(manager, job, epoch, how);
-        }
-        self.leases.see(poll.leases, now);
-        self.expired(manager, poll.expired, now);
-        self.offer(manager);
-    }
-
-    /// Hosts that are gone: their jobs are taken over by whoever is idle.
-    fn expired(&mut self, manager: &Manager, owners: Vec<Owner>, now: Instant) {
-        let ours = manager.options.layout.run_dir_id();
-        let gone = owners.into_iter().filter(|owner| owner.host != manager.host || owner.run_dir != ours);
-        for owner in gone {
-            if let Some(sure_at) = self.leases.sure_at(&owner, manager.options.times.beat()).filter(|at| *at > now) {
-                self.look_again(Some(sure_at));
-                continue;
-            }
-            let queue = owner.slot.trim_end_matches(|c: char| c.is_ascii_digit());
-            if let Some(ready) = self.ready.iter_mut().find(|(name, _)| name.as_str() == queue).map(|(_, ready)| ready)
-            {
-                *ready = true;
-                self.wakes += 1;
-                if !self.expired.contains(&owner) {
-                    self.expired.push(owner);
-                }
-            }
-        }
-    }
-
-    /// Asks at that moment, if not before; on its account not more than once a second.
-    fn look_again(&mut self, at: Option<Instant>) {
-        let at = at.map(|at| at.max(self.last_look + LOOKS));
-        self.look_at = self.look_at.into_iter().chain(at).min();
-    }
-
-    fn cancel(&self, manager: &Manager, job: JobId, epoch: Epoch, how: CancelHow) {
-        if let Some(place) = manager.places.iter().find(|place| place.doing == Doing::Job(job, epoch)) {
-            place.order(&Order::Cancel { job, epoch, how });
-        }
-    }
-
-    fn set_degraded(&mut self, why: Option<String>) {
+    pub(super) fn set_degraded(&mut self, why: Option<String>) {
         if self.degraded != why {
             if let Some(why) = &why {
                 tracing::warn!("{why}");

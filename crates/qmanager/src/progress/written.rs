@@ -160,13 +160,13 @@ impl Summary {
 
 fn write_failure(out: &mut String, failure: &Failure, look: &Look) {
     let name = text::safe(&failure.name);
-    let mut head = format!("{} {name} failed", text::mark(TaskStatus::Failed, look.ascii));
-    let _ = write!(head, ": {}", reason(failure.cause, failure.code));
+    let why = reason(failure.cause, failure.code);
+    let mut head = format!("{} {name} failed: {why}", text::mark(TaskStatus::Failed, look.ascii));
     if failure.attempt.0 > 1 {
         let _ = write!(head, " (attempt {})", failure.attempt);
     }
     let _ = writeln!(out, "{}", paint(&text::cut(&head, look.width), Tone::Bad, look.color));
-    if let Some(message) = &failure.message {
+    if let Some(message) = failure.message.as_ref().filter(|message| **message != why) {
         let _ = writeln!(out, "  {}", text::safe(message));
     }
     let bar = if look.ascii { "|" } else { "│" };

@@ -34,6 +34,11 @@ impl Worker {
         }
         launches.extend(self.prepare_attaches(run));
         while let Some(start) = run.starts.front().copied() {
+            if !self.holds_lease(run) {
+                // Its task executor would stop it at once, and the attempt would count as lost.
+                self.retry_spawn();
+                break;
+            }
             let weight = self.weight(run, start.task);
             let Some(slots) = self.slots_for(weight) else { break };
             run.starts.pop_front();
@@ -56,6 +61,19 @@ impl Worker {
             self.slots.give_up();
         }
         launches
+    }
+
+    /// Whether the manager still renews the job's lease (it may be stopped, or cut off from the queue). The file is read
+    /// only when the last deadline that is known has passed.
+    fn holds_lease(&mut self, run: &Run) -> bool {
+        let now = task_process::boottime_now();
+        if now >= self.lease_deadline
+            && let Some(lease) = Lease::read(&Lease::path(self.run_dir.path(), run.job.id))
+            && lease.epoch >= run.job.epoch
+        {
+            self.lease_deadline = lease.deadline;
+        }
+        now < self.lease_deadline
     }
 
     /// Task executors for attempts that have lost theirs while their tasks go on elsewhere.

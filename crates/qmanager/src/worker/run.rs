@@ -17,7 +17,7 @@ use super::{
     attempt::{self, Live},
     record,
 };
-use crate::settings::JobSettings;
+use crate::{cut, settings::JobSettings};
 
 /// A task executor that is lost again and again is not replaced for ever.
 const MOST_ATTACHES: u32 = 5;
@@ -199,17 +199,26 @@ impl Run {
             return;
         }
         let started = (report.started > 0).then(|| i64::try_from(report.started).unwrap_or(i64::MAX));
-        self.ended(report.task, &report.outcome, started, i64::try_from(report.ended).unwrap_or(i64::MAX), now);
+        let message = cut::say(&report.outcome.message, report);
+        let ended = i64::try_from(report.ended).unwrap_or(i64::MAX);
+        self.ended(report.task, &report.outcome, message, (started, ended), now);
     }
 
     /// A running attempt ended like this.
-    pub(super) fn ended(&mut self, task: TaskIx, outcome: &Outcome, started: Option<i64>, ended: i64, now: Time) {
+    fn ended(
+        &mut self,
+        task: TaskIx,
+        outcome: &Outcome,
+        message: Option<String>,
+        (started, ended): (Option<i64>, i64),
+        now: Time,
+    ) {
         let Some(live) = self.live.remove(&task) else { return };
         let stopping = self.scheduler.row(task.into()).stopping.map(record::stopping);
         self.words.insert(
             task,
             Words {
-                message: (!outcome.message.is_empty()).then(|| outcome.message.clone()),
+                message,
                 code: attempt::code(outcome),
                 started: started.or(Some(live.started)),
                 ended: Some(ended),

@@ -15,6 +15,7 @@ use super::{
     job::{NAMED, Subject},
 };
 use crate::{
+    cut,
     exit::Error,
     output::{ago, local, now},
     settings::JobSettings,
@@ -176,7 +177,10 @@ fn failed(context: &Context, around: &Around<'_>, row: &TaskRow) -> Result<Vec<R
 
 fn succeeded(row: &TaskRow) -> Vec<Reason> {
     let time = row.started.zip(row.ended).map(|(from, to)| text::duration(text::between(from, to)));
-    vec![Reason::new(time.map_or_else(|| "it succeeded".into(), |time| format!("it succeeded after {time}")))]
+    let mut reasons =
+        vec![Reason::new(time.map_or_else(|| "it succeeded".into(), |time| format!("it succeeded after {time}")))];
+    reasons.extend(cut::of(row.message.as_deref()).map(|lacks| Reason::new(safe(lacks).into_owned())));
+    reasons
 }
 
 /// Why it ran more than once.

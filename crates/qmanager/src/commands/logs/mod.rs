@@ -18,7 +18,9 @@ use self::{
 use super::context::Context;
 use crate::{
     cli::LogsArgs,
+    cut,
     exit::{Error, Exit},
+    text::safe,
 };
 
 /// Which of a task's two streams.
@@ -80,6 +82,11 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Erro
     let shown = print_all(&job, &rows, &choice, &mut printer)?;
     if shown == 0 {
         context.out.note(nothing(&job, &rows, &choice));
+    }
+    for row in rows.iter().filter(|row| choice.has(row)) {
+        if let Some(lacks) = cut::of(row.message.as_deref()) {
+            context.out.note(format_args!("{}: {}", safe(job.name(row.task)), safe(lacks)));
+        }
     }
     Ok(Exit::Done)
 }

@@ -10,6 +10,7 @@ use super::Context;
 use crate::{
     cli::StatusArgs,
     commands::{list, pulse::Pulse, screen, serving::Serving},
+    cut,
     exit::{Error, Exit},
     foreground,
     output::{JobView, Output, Table, TaskView, ago, local, now},
@@ -191,7 +192,9 @@ fn place(row: Option<&TaskRow>) -> [String; 3] {
 }
 
 fn cause(row: &TaskRow) -> Option<String> {
-    let cause = row.cause?;
+    let Some(cause) = row.cause else {
+        return cut::of(row.message.as_deref()).map(|lacks| text::cut(&safe(lacks), 100).into_owned());
+    };
     let code = row.code.map_or_else(String::new, |code| format!(" {code}"));
     let message = row.message.as_deref().map_or_else(String::new, |message| format!(": {}", safe(message)));
     Some(text::cut(&format!("{cause}{code}{message}"), 100).into_owned())
