@@ -22,9 +22,7 @@ pub(crate) async fn run(spec: &TaskSpec) -> Result<u8, String> {
     body.entrypoint = Some(vec!["/bin/sh".into()]);
     (body.tty, body.open_stdin, body.stdin_once, body.attach_stdin) =
         (Some(terminal), Some(true), Some(true), Some(true));
-    // A name of its own: the task itself may run meanwhile.
-    let marker = format!("{}/shell-{}", spec.marker, std::process::id());
-    let name = DockerHandle::new(container.host.clone(), marker, spec.grace).name;
+    let name = DockerHandle::new(container.host.clone(), spec.marker.clone(), spec.grace).name;
     engine.create(&name, body).await.map_err(|trouble| trouble.to_string())?;
     let ended = session(&engine, &name, terminal).await;
     engine.remove(&name).await.map_err(|trouble| trouble.to_string())?;

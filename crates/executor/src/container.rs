@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::Pull;
+use crate::settings::{HostNamespace, Pull};
 
 /// Where a container finds the job files.
 pub const JOB_FILES: &str = "/jobfiles";
@@ -28,6 +28,9 @@ pub struct Container {
     pub network: String,
     /// Capabilities that it keeps; all others are dropped.
     pub capabilities: Vec<String>,
+    /// What it shares with this host.
+    #[serde(default)]
+    pub host_namespaces: Vec<HostNamespace>,
     /// Everything that the host's root may do.
     pub privileged: bool,
     /// Deny gaining privileges by exec.
@@ -59,6 +62,8 @@ pub mod label {
     pub const ATTEMPT: &str = "qmanager.attempt";
     /// The lease's epoch under which it was started.
     pub const EPOCH: &str = "qmanager.epoch";
+    /// The process of `task-executor run` that waits for it: then no queue knows of it.
+    pub const DEBUGGER: &str = "qmanager.debugger";
     /// The host whose queue has the job.
     pub const HOST: &str = "qmanager.host";
 }

@@ -50,6 +50,35 @@ pub fn is_alive(id: &ProcessId) -> bool {
         && stat(id.pid).is_ok_and(|stat| stat.start_time == id.start_time && !stat.ended)
 }
 
+/// This process in one word, for [`has_ended`]; empty where `/proc` is not mounted.
+#[must_use]
+pub fn badge() -> String {
+    let Ok(ProcessId { pid, start_time, boot_id }) = current() else { return String::new() };
+    format!("{pid}.{start_time}.{}.{boot_id}", pid_namespace())
+}
+
+/// Whether the process with this [`badge`] is gone for certain. Of processes that cannot be seen from here it is not.
+#[must_use]
+pub fn has_ended(badge: &str) -> bool {
+    let mut parts = badge.splitn(4, '.');
+    let mut part = || parts.next();
+    let (Some(pid), Some(start_time), Some(namespace), Some(boot)) = (part(), part(), part(), part()) else {
+        return false;
+    };
+    let (Ok(pid), Ok(start_time)) = (pid.parse(), start_time.parse()) else { return false };
+    if boot.is_empty() || boot_id().is_empty() {
+        return false;
+    }
+    let id = ProcessId { pid, start_time, boot_id: boot.to_owned() };
+    boot != boot_id() || (namespace == pid_namespace() && !is_alive(&id))
+}
+
+/// The number of the namespace that process numbers are of.
+fn pid_namespace() -> String {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
+}
+
 struct Stat {
     start_time: u64,
     ended: bool,
@@ -111,6 +140,21 @@ mod tests {
         assert!(is_alive(&me));
         assert!(!is_alive(&ProcessId { start_time: me.start_time + 1, ..me.clone() }));
         assert!(!is_alive(&ProcessId { boot_id: "another".into(), ..me }));
+    }
+
+    #[test]
+    fn a_badge_tells_whether_its_process_has_ended() {
+        let own = badge();
+        assert!(!has_ended(&own));
+        let (pid, rest) = own.split_once('.').unwrap();
+        assert!(has_ended(&format!("{pid}.1{rest}")), "another process of that number");
+        let (other_boot, _) = own.rsplit_once('.').unwrap();
+        assert!(has_ended(&format!("{other_boot}.00000000-0000")));
+        for unknown in ["", "1", "x.y.z.b", "1.2.3."] {
+            assert!(!has_ended(unknown), "{unknown:?}");
+        }
+        let parts: Vec<&str> = own.splitn(4, '.').collect();
+        assert!(!has_ended(&format!("{}.1.7.{}", parts[0], parts[3])), "another namespace's cannot be seen");
     }
 
     #[test]

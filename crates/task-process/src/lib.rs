@@ -41,7 +41,7 @@ mod template;
 pub use codec::{MAX_REPORT, MAX_REQUEST, decode_report, decode_request, encode_report, encode_request};
 pub use endpoint::{MAX_SOCKET_PATH, RunDir, worker_name};
 pub use error::Error;
-pub use identity::{boot_id, current, host_id, identify, is_alive};
+pub use identity::{badge, boot_id, current, has_ended, host_id, identify, is_alive};
 pub use inbox::Inbox;
 pub use lease::{Lease, boottime_now, deadline_in};
 pub use lock::WorkerLock;

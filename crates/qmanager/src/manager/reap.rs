@@ -79,6 +79,9 @@ impl Reaper {
 
     /// Whether nobody waits for it. Of jobs that this queue does not know nothing is known.
     async fn is_stale(&self, labels: &Labels, jobs: &mut HashMap<JobId, Option<Running>>) -> bool {
+        if let Some(debugger) = labels.get(label::DEBUGGER) {
+            return task_process::has_ended(debugger);
+        }
         let Some(job) = labels.get(label::JOB).and_then(|job| job.parse::<JobId>().ok()) else { return false };
         if let Entry::Vacant(place) = jobs.entry(job) {
             place.insert(self.running(job).await);

@@ -6,13 +6,14 @@ use std::{
     process::Command,
 };
 
-use executor::{Capture, Ending, Executor, Io, Outcome};
+use executor::{Capture, Ending, Executor, Io, Outcome, label};
 use rustix::{fs::Mode, process::umask};
 use workflow_model::ExecutorKind;
 
 use crate::{
     TaskRequest,
     control::Requests,
+    identity,
     run::{make_tmp, unpublished},
 };
 
@@ -21,6 +22,17 @@ use crate::{
 pub(super) struct Ended {
     pub(super) code: u8,
     pub(super) outcome: Outcome,
+}
+
+/// Makes the attempt ours: the job itself may come to an attempt of this number meanwhile, and must not take ours for it.
+/// A container of ours is removed by the next sweep if this process is killed.
+pub(super) fn set_apart(request: &mut TaskRequest) {
+    let spec = &mut request.spec;
+    spec.marker.push_str(&format!("/debug-{}", std::process::id()));
+    if let Some(container) = &mut spec.container {
+        container.labels.push((label::HOST.into(), identity::host_id()));
+        container.labels.push((label::DEBUGGER.into(), identity::badge()));
+    }
 }
 
 pub(super) fn run(executor: &dyn Executor, mut request: TaskRequest) -> Result<Ended, String> {

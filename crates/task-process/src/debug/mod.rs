@@ -51,6 +51,7 @@ fn try_run(executors: &[&dyn Executor], args: &Args, words: &[OsString]) -> Resu
     } else {
         note(args, &format!("job files: {}", request.spec.job_files.display()));
     }
+    attempt::set_apart(&mut request);
     if args.shell {
         return attempt::shell(*executor, &request);
     }
