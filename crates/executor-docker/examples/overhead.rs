@@ -1,6 +1,7 @@
 //! What the executor costs beside the least that an engine asks for: create, start, wait, remove of the same container, one
 //! after the other in one run. `cargo run --release -p executor-docker --example overhead [ROUNDS]`, with an engine that
-//! has the image `busybox:local` (`.ci/docker image`). Prints both medians in milliseconds, and their ratio.
+//! has the image `busybox:local` (`.ci/docker image`). Prints both medians in milliseconds, and their ratio. With `plain`
+//! after ROUNDS only those calls are made, and the seconds that all took are printed: for `cargo xtask bench`.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement for a person")]
 
 use std::{
@@ -33,6 +34,15 @@ impl Control for Nobody {
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(20);
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    if std::env::args().nth(2).is_some_and(|word| word == "plain") {
+        let loops = async {
+            for round in 0..rounds {
+                bare(&host, round).await;
+            }
+        };
+        println!("{}", timed(|| drive(&DockerExecutor::new(), loops)).as_secs_f64());
+        return;
+    }
     let (mut plain, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         plain.push(timed(|| drive(&DockerExecutor::new(), bare(&host, round))));
@@ -76,6 +86,7 @@ fn task(host: &str, round: u32) {
         user: None,
         network: "none".into(),
         capabilities: Vec::new(),
+        host_namespaces: Vec::new(),
         privileged: false,
         no_new_privileges: true,
         pids: 4096,

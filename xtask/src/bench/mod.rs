@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: W1 to W6 of docs/performance.md, beside the floors and the peers that are installed, in the
 //! same run on the same machine. Ratios count; absolute times are this machine's.
 
+mod docker;
 mod floors;
 mod ground;
 mod hyperqueue;
@@ -26,7 +27,7 @@ const HELP: &str = "\
 cargo xtask bench [--runs N] [--only NAME,..] [--idle SECONDS] [--json FILE] [--record]
 
   --runs N        measurements of each subject (default 5); the first turn is never counted
-  --only NAME,..  of: w1 w2 w3 w4 w5 w6 growth memory faults idle, and growth100k (minutes), which runs only when named
+  --only NAME,..  of: w1 w2 w3 w4 w5 w6 docker growth memory faults idle, and growth100k (minutes), which runs only when named
   --idle SECONDS  how long the idle daemon is watched (default 15; the budget says 300)
   --json FILE     figures and machine facts
   --record        write the table into docs/performance.md
@@ -71,6 +72,7 @@ const PARTS: &[Part] = &[
     ("w4", queue::w4),
     ("w5", queue::w5),
     ("w6", scheduler::w6),
+    ("docker", docker::docker),
     ("growth", throughput::growth),
     (LARGE, throughput::growth_large),
     ("memory", standing::memory),
