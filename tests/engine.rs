@@ -12,6 +12,8 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::script;
+
 /// What there is.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -93,10 +95,6 @@ impl Drop for Own {
     }
 }
 
-pub(crate) fn in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
-}
-
 /// Runs the `docker` program and answers what it says.
 pub(crate) fn docker(host: &str, words: &[&str]) -> String {
     #[expect(clippy::disallowed_methods, reason = "tests look at their engine from outside")]
@@ -106,32 +104,26 @@ pub(crate) fn docker(host: &str, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// The processes that hold the container of this id for the engine.
+pub(crate) fn shims(id: &str) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let shim = |path: PathBuf| {
+        let line = String::from_utf8_lossy(&fs::read(path.join("cmdline")).ok()?).into_owned();
+        (line.contains("containerd-shim") && line.contains(id)).then(|| path.file_name()?.to_str()?.parse().ok())?
+    };
+    entries.filter_map(|entry| shim(entry.ok()?.path())).collect()
+}
+
 /// Runs `.ci/docker`.
 pub(crate) fn script(words: &[&str], host: &str) -> Result<(), String> {
-    let script =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join(".ci/docker")).find(|p| p.is_file());
-    let script = script.ok_or("there is no .ci/docker")?;
-    #[expect(clippy::disallowed_methods, reason = "tests start their engine themselves")]
-    let mut command = Command::new(script);
-    let output = command.args(words).env("DOCKER_HOST", host).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!(".ci/docker: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!(".ci/docker {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    script::run("docker", words, host)
 }
 
 fn own() -> Result<(String, File), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("none answers, and only root can start one".into());
     }
-    let on_path =
-        |name: &str| std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|p| p.is_file());
-    for tool in ["dockerd", "docker", "busybox"] {
-        if on_path(tool).is_none() {
-            return Err(format!("there is no {tool}: install Debian's docker.io and busybox-static"));
-        }
-    }
+    script::need(&["dockerd", "docker", "busybox"], "docker.io and busybox-static")?;
     let folder = PathBuf::from("/tmp/qmanager-docker");
     let text = |error: std::io::Error| error.to_string();
     let lock_path = folder.with_extension("lock");

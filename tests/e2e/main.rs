@@ -13,6 +13,7 @@ mod docs;
 mod elf;
 #[path = "../engine.rs"]
 mod engine;
+mod engine_use;
 mod examples;
 mod failover;
 mod files;
@@ -26,8 +27,12 @@ mod limits;
 mod names;
 mod namespaces;
 mod program;
+#[path = "../registry.rs"]
+mod registry;
 mod resources;
 mod scale;
+#[path = "../script.rs"]
+mod script;
 mod signals;
 mod stable;
 mod stopping;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
-use executor::{Container, JOB_FILES, Outcome, Stdin, TaskSpec, beneath, label};
+use executor::{Container, HostNamespace, JOB_FILES, Outcome, Stdin, TaskSpec, beneath, label};
 
 use crate::message;
 
@@ -43,6 +43,7 @@ fn host_config(spec: &TaskSpec, container: &Container) -> HostConfig {
     if container.no_new_privileges {
         security.push("no-new-privileges".to_owned());
     }
+    let host = |kind| container.host_namespaces.contains(&kind).then(|| "host".to_owned());
     let memory = spec.resources.memory.and_then(|bytes| i64::try_from(bytes).ok());
     HostConfig {
         mounts: Some(mounts(spec)),
@@ -51,7 +52,10 @@ fn host_config(spec: &TaskSpec, container: &Container) -> HostConfig {
         privileged: Some(container.privileged),
         security_opt: Some(security),
         network_mode: Some(container.network.clone()),
-        ipc_mode: Some("private".into()),
+        ipc_mode: Some(host(HostNamespace::Ipc).unwrap_or_else(|| "private".into())),
+        pid_mode: host(HostNamespace::Pid),
+        uts_mode: host(HostNamespace::Uts),
+        userns_mode: host(HostNamespace::User),
         pids_limit: (container.pids > 0).then(|| i64::from(container.pids)),
         memory,
         // No swap besides: the limit means what it says.
@@ -124,6 +128,7 @@ mod tests {
             user: Some((7, 8)),
             network: "none".into(),
             capabilities: Vec::new(),
+            host_namespaces: Vec::new(),
             privileged: false,
             no_new_privileges: true,
             pids: 100,
@@ -153,9 +158,22 @@ mod tests {
         assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
         assert_eq!((host.privileged, host.auto_remove, host.pids_limit), (Some(false), Some(false), Some(100)));
         assert_eq!((host.cap_add, host.pid_mode, host.userns_mode, host.binds), (None, None, None, None));
+        assert_eq!((host.ipc_mode.as_deref(), host.uts_mode, host.devices), (Some("private"), None, None));
         let mounts = host.mounts.unwrap();
         assert_eq!(mounts.len(), 1);
         assert_eq!(mounts[0].target.as_deref(), Some("/jobfiles"));
+    }
+
+    #[test]
+    fn the_hosts_configuration_can_share_its_namespaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut container = container();
+        container.host_namespaces = vec![HostNamespace::Pid, HostNamespace::Ipc];
+        let host = body(&spec(dir.path()), &container).unwrap().host_config.unwrap();
+        assert_eq!(
+            (host.pid_mode.as_deref(), host.ipc_mode.as_deref(), host.uts_mode),
+            (Some("host"), Some("host"), None)
+        );
     }
 
     #[test]

@@ -45,6 +45,19 @@ pub(crate) fn of(path: Option<&Path>, image: &str) -> Lookup {
     }
 }
 
+/// What to do when a registry refuses, whether credentials were `given` or not.
+pub(crate) fn remedy(path: Option<&Path>, image: &str, given: bool) -> String {
+    let registry = registry(image);
+    let Some(path) = path else {
+        return format!(
+            "no credentials were given: name docker's configuration file with `config` of [executors.docker], and \
+             `docker login {registry}` to it"
+        );
+    };
+    let what = if given { "credentials that are refused" } else { "no credentials for it" };
+    format!("{} has {what}: `docker login {registry}`", path.display())
+}
+
 fn search(file: &ConfigFile, registry: &str, shown: &str) -> Lookup {
     let of_registry = |key: &str| host(key) == registry || (registry == "docker.io" && key == HUB);
     let auth = file.auths.iter().find(|(key, _)| of_registry(key)).map(|(key, auth)| (key.clone(), auth));

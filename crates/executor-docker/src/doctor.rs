@@ -61,7 +61,7 @@ pub async fn doctor(host: &str, init: bool) -> Vec<Finding> {
         Finding::ok(format!("limits of memory and CPUs by cgroups ({driver})"))
     });
     let binary = info.init_binary.unwrap_or_default();
-    if init && binary.is_empty() {
+    if init && binary.is_empty() && !engine.is_podman().await {
         let help = "install it (Debian: tini), or set `init = false` in [executors.docker]";
         findings.push(Finding::warn("the engine names no init program", help));
     }
@@ -79,11 +79,22 @@ fn socket(host: &str) -> Option<Finding> {
     };
     let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
     if rustix::fs::access(path, access).is_err() {
-        let group = group_name(meta.gid());
-        let help = format!("`usermod -aG {group} USER`, log in again; who is in that group is root of this host");
-        return Some(Finding::fail(format!("no permission to use {shown}, which is for group {group}"), help));
+        return Some(no_permission(path, meta.gid()));
     }
     None
+}
+
+/// Why the socket of an engine is not for us, and what to do.
+pub(crate) fn barred(host: &str) -> String {
+    let path = Path::new(host.strip_prefix("unix://").unwrap_or(host));
+    let Finding { what, help, .. } = no_permission(path, path.metadata().map_or(0, |meta| meta.gid()));
+    format!("{what}: {help}")
+}
+
+fn no_permission(socket: &Path, gid: u32) -> Finding {
+    let group = group_name(gid);
+    let help = format!("`usermod -aG {group} USER`, log in again; who is in that group is root of this host");
+    Finding::fail(format!("no permission to use {}, which is for group {group}", socket.display()), help)
 }
 
 fn group_name(gid: u32) -> String {

@@ -11,12 +11,15 @@ use bollard::{
     errors::Error as ApiError,
     models::{ContainerCreateBody, ContainerInspectResponse},
     query_parameters::{
-        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
-        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, EventsOptionsBuilder,
+        KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     },
 };
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
+
+use crate::doctor;
 
 /// The API of Docker 20.10, the oldest that is supported.
 const VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
@@ -33,6 +36,9 @@ pub(crate) enum Trouble {
     /// Nobody answered, or not to the end: whether it was done is unknown.
     #[error("the engine at {host} cannot be reached: {why}")]
     Unreachable { host: String, why: String },
+    /// It is not for us to use: a person must do something first.
+    #[error("{why}")]
+    Barred { why: String },
     /// The engine said no.
     #[error("the engine says: {message}")]
     Refused { status: u16, message: String },
@@ -82,6 +88,13 @@ impl Engine {
         &self.docker
     }
 
+    /// Whether it is podman's service; not if it does not say.
+    pub(crate) async fn is_podman(&self) -> bool {
+        let version = self.call(self.docker.version()).await.ok();
+        let parts = version.and_then(|version| version.components).unwrap_or_default();
+        parts.iter().any(|part| part.name.starts_with("Podman"))
+    }
+
     /// A call that must answer soon.
     pub(crate) fn call<'a, T: Send + 'a>(
         &'a self,
@@ -104,8 +117,17 @@ impl Engine {
         Trouble::Unreachable { host: self.host.clone(), why: why.into() }
     }
 
-    pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {
+    pub(crate) async fn create(&self, name: &str, mut body: ContainerCreateBody) -> Result<(), Trouble> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let made = self.call(self.docker.create_container(Some(options.clone()), body.clone())).await;
+        let unknown = |trouble: &Trouble| trouble.to_string().contains("invalid log driver");
+        if !made.as_ref().is_err_and(unknown) {
+            return made.map(drop);
+        }
+        // Podman has no `local`: then what it has.
+        if let Some(host) = &mut body.host_config {
+            host.log_config = None;
+        }
         self.call(self.docker.create_container(Some(options), body)).await.map(drop)
     }
 
@@ -132,6 +154,8 @@ impl Engine {
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
         match self.call(self.docker.kill_container(name, Some(options))).await {
             Err(trouble) if trouble.is_status(404) || trouble.is_status(409) => Ok(false),
+            // Podman's words for the same, with the status of a failure of its own.
+            Err(Trouble::Refused { message, .. }) if message.contains("can only kill running containers") => Ok(false),
             other => other.map(|()| true),
         }
     }
@@ -155,6 +179,20 @@ impl Engine {
             Some((name, container.labels.unwrap_or_default()))
         });
         Ok(named.collect())
+    }
+
+    /// The exit code that the engine heard of at a container's end, if it remembers that event: it does for the last 256.
+    pub(crate) async fn heard_at_end(&self, name: &str, since: Timestamp) -> Result<Option<i64>, Trouble> {
+        let seconds = |time: Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
+        let filters = [("container", name), ("event", "die")].map(|(key, value)| (key, vec![value]));
+        let options = EventsOptionsBuilder::default()
+            .since(&seconds(since))
+            .until(&seconds(Timestamp::now()))
+            .filters(&HashMap::from(filters))
+            .build();
+        let events: Vec<_> = self.call(self.docker.events(Some(options)).try_collect()).await?;
+        let code = events.into_iter().rev().find_map(|event| event.actor?.attributes?.remove("exitCode"));
+        Ok(code.and_then(|code| code.parse().ok()))
     }
 
     /// When this engine's process began: it makes its bridge anew then. `None` if it has none (or is podman).
@@ -182,6 +220,9 @@ fn newest(message: &str) -> Option<ClientVersion> {
 
 fn trouble(host: &str, error: ApiError) -> Trouble {
     let unreachable = |why: String| Trouble::Unreachable { host: host.into(), why };
+    if is_permission(&error) {
+        return Trouble::Barred { why: doctor::barred(host) };
+    }
     match error {
         ApiError::DockerResponseServerError { status_code, message } => {
             Trouble::Refused { status: status_code, message: message.trim().to_owned() }
@@ -190,6 +231,12 @@ fn trouble(host: &str, error: ApiError) -> Trouble {
         ApiError::SocketNotFoundError(path) => unreachable(format!("there is no socket {path}; does it run?")),
         other => unreachable(innermost(&other)),
     }
+}
+
+/// Whether the system does not let us connect.
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) || error.source().is_some_and(is_permission)
 }
 
 /// The system's words for what went wrong, without Rust's.

@@ -37,6 +37,12 @@ pub(crate) fn is_ours(found: &ContainerInspectResponse, handle: &DockerHandle) -
     labels.and_then(|labels| labels.get(label::MARK)).is_some_and(|mark| *mark == handle.marker)
 }
 
+/// How the engine keeps its output.
+pub(crate) fn log_driver(found: &ContainerInspectResponse) -> &str {
+    let config = found.host_config.as_ref().and_then(|host| host.log_config.as_ref());
+    config.and_then(|config| config.typ.as_deref()).unwrap_or_default()
+}
+
 /// The PATH that its processes have.
 pub(crate) fn path(found: &ContainerInspectResponse) -> String {
     let env = found.config.as_ref().and_then(|config| config.env.as_ref());
@@ -77,6 +83,11 @@ pub(crate) async fn outcome(
     if code != 0 && is_out_of_memory(engine, handle, &state, spec).await? {
         return Ok(message::out_of_memory(spec));
     }
+    if is_let_go(engine, handle, &state).await? {
+        return Ok(message::lost(
+            "the engine lost its hold on the container: its shim (containerd-shim) was killed, and the task with it",
+        ));
+    }
     let path = path(&found);
     if let Some(outcome) = refused_by_init(spec, container, code, &heard.beginning_of_err(), &path) {
         return Ok(outcome);
@@ -104,6 +115,20 @@ async fn is_out_of_memory(
         }
     }
     Ok(false)
+}
+
+/// Whether the container ended because its shim was killed (F52). Whoever cleans up after a dead shim kills the container,
+/// which is the exit code 137 that is shown then; what the engine heard of the end is that nobody knows the code (255).
+async fn is_let_go(engine: &Engine, handle: &DockerHandle, state: &ContainerState) -> Result<bool, Trouble> {
+    let Some(started) = state.started_at.as_deref().and_then(time).filter(|_| state.exit_code == Some(137)) else {
+        return Ok(false);
+    };
+    match engine.heard_at_end(&handle.name, started).await {
+        Ok(heard) => Ok(heard.is_some_and(|code| code != 137)),
+        // An engine that tells no events: then its exit code is all there is.
+        Err(Trouble::Refused { .. }) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// With an init of the engine it is that one which finds that there is no such program; it says so on standard error.

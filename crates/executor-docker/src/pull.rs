@@ -70,7 +70,9 @@ async fn turn(engine: &Engine, image: &str, container: &Container) -> Option<Out
 }
 
 async fn fetch(engine: &Engine, image: &str, container: &Container) -> Option<Outcome> {
-    let found = credentials::of(container.credentials.as_deref(), image);
+    let path = container.credentials.as_deref();
+    let found = credentials::of(path, image);
+    let given = found.credentials.is_some();
     let mut options = CreateImageOptionsBuilder::default().from_image(image);
     let name = image.rsplit('/').next().unwrap_or(image);
     if !name.contains([':', '@']) {
@@ -81,11 +83,12 @@ async fn fetch(engine: &Engine, image: &str, container: &Container) -> Option<Ou
     while let Some(step) = progress.next().await {
         if let Err(error) = step {
             let trouble = engine.trouble(error);
-            let note = found.note.map(|note| format!(" ({note})")).unwrap_or_default();
             let why = match &trouble {
                 Trouble::Refused { message, .. } => message.clone(),
-                Trouble::Unreachable { .. } => trouble.to_string(),
+                Trouble::Unreachable { .. } | Trouble::Barred { .. } => trouble.to_string(),
             };
+            let note = found.note.or_else(|| is_refused(&why).then(|| credentials::remedy(path, image, given)));
+            let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
             return Some(failed(is_transient(&trouble), format!("image {image:?} cannot be pulled: {why}{note}")));
         }
     }
@@ -110,12 +113,19 @@ fn is_transient(trouble: &Trouble) -> bool {
         "HTTP 404 response",
     ];
     match trouble {
-        Trouble::Unreachable { .. } => true,
+        Trouble::Unreachable { .. } | Trouble::Barred { .. } => true,
         Trouble::Refused { status: 400, .. } => false,
         Trouble::Refused { message, .. } => {
             message.contains("toomanyrequests") || !CERTAIN.iter().any(|certain| message.contains(certain))
         }
     }
+}
+
+/// Whether a registry wants to know who asks, or does not like the answer.
+fn is_refused(why: &str) -> bool {
+    ["unauthorized", "no basic auth credentials", "authentication required", "pull access denied", "denied:"]
+        .iter()
+        .any(|word| why.contains(word))
 }
 
 fn failed(transient: bool, text: String) -> Outcome {

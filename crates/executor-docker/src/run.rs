@@ -3,30 +3,26 @@
 //! Whatever goes wrong between us and the engine leads back to one place, [`Run::advance`], which looks at what there is
 //! before it does anything: nothing is known to have been done until it is seen.
 
+mod watch;
+
 use std::{
     os::fd::OwnedFd,
-    pin::{Pin, pin},
+    pin::pin,
     time::{Duration, Instant},
 };
 
-use bollard::{
-    container::LogOutput,
-    errors::Error as ApiError,
-    models::ContainerInspectResponse,
-    query_parameters::{LogsOptionsBuilder, WaitContainerOptionsBuilder},
-};
+use bollard::{models::ContainerInspectResponse, query_parameters::LogsOptionsBuilder};
 use executor::{Container, DockerHandle, Io, Outcome, Shutdown, TaskSpec};
-use futures_util::{Stream, StreamExt};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    time::{sleep, sleep_until},
+    time::sleep,
 };
 
 use crate::{
     create,
     engine::{Engine, Trouble, time},
     judge::{self, Stage},
-    ladder::{Ladder, Step},
+    ladder::Ladder,
     message,
     output::{Heard, Replay},
     pull,
@@ -39,11 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two tries to reach it: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// After a container's end its streams close at once; one that does not is given up, and the engine's log is read.
-const DRAIN: Duration = Duration::from_secs(5);
-
-type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, ApiError>> + Send>>;
 
 /// What has been done about the container, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +106,7 @@ impl Run<'_, '_> {
             self.listen();
             match self.advance(&mut gone_since).await {
                 Ok(outcome) => return outcome,
+                Err(Trouble::Barred { why }) => return message::lost(why),
                 Err(Trouble::Refused { message, .. }) => {
                     return message::lost(format!("the engine of {} says: {message}", self.handle.host));
                 }
@@ -246,7 +238,7 @@ impl Run<'_, '_> {
         }
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
         let log = Box::pin(engine.docker().logs(&self.handle.name, Some(options)));
-        let replay = Replay::new(&self.heard, &self.container.log_driver);
+        let replay = Replay::new(&self.heard, judge::log_driver(found));
         self.watch(engine, log, async {}, Some(replay)).await
     }
 
@@ -255,7 +247,7 @@ impl Run<'_, '_> {
         let state = found.state.clone().unwrap_or_default();
         if judge::is_suspect(engine, &state).await? {
             let code = state.exit_code.unwrap_or_default();
-            self.read_log(engine).await?;
+            self.read_log(engine, judge::log_driver(&found)).await?;
             return Ok(self.ladder.outcome(self.spec).unwrap_or_else(|| {
                 message::lost(format!(
                     "the engine was restarted while it ran; the exit code {code} that it shows may be its own work"
@@ -263,115 +255,6 @@ impl Run<'_, '_> {
             }));
         }
         self.judge(engine, found).await
-    }
-
-    /// Takes in what the container writes until it has ended.
-    async fn watch(
-        &mut self,
-        engine: &Engine,
-        mut frames: Frames,
-        feeding: impl Future<Output = ()>,
-        mut replay: Option<Replay>,
-    ) -> Result<Outcome, Trouble> {
-        let mut waiting = pin!(wait(engine, &self.handle.name));
-        let mut feeding = pin!(feeding);
-        let (mut fed, mut open) = (false, true);
-        let mut drained_at: Option<Instant> = None;
-        while drained_at.is_none() || open {
-            let due = [drained_at, self.ladder.due(), self.deadline.filter(|_| !self.ladder.is_climbed())];
-            let due = due.into_iter().flatten().min();
-            tokio::select! {
-                biased;
-                ready = self.control.readable() => {
-                    if let Ok(mut guard) = ready {
-                        guard.clear_ready();
-                    }
-                    self.listen();
-                }
-                () = sleep_until(due.unwrap_or_else(now).into()), if due.is_some() => {
-                    if drained_at.is_some_and(|at| at <= now()) {
-                        self.attached = false;
-                        break;
-                    }
-                    if let Some(outcome) = self.climb(engine).await? {
-                        return Ok(outcome);
-                    }
-                }
-                ended = &mut waiting, if drained_at.is_none() => {
-                    ended?;
-                    drained_at = Some(now() + DRAIN);
-                }
-                frame = frames.next(), if open => match (frame, &mut replay) {
-                    (Some(Ok(frame)), None) => self.heard.take(&frame, &mut self.io),
-                    (Some(Ok(frame)), Some(replay)) => replay.take(&frame, &mut self.heard, &mut self.io),
-                    (Some(Err(_)), _) => (open, self.attached) = (false, false),
-                    (None, _) => open = false,
-                },
-                () = &mut feeding, if !fed => fed = true,
-            }
-        }
-        // On a new connection: an engine that is shutting down takes none, and what it did to the container is no end.
-        let engine = Engine::open(&self.handle.host).await?;
-        match engine.inspect(&self.handle.name).await? {
-            Some(found) => self.judge(&engine, found).await,
-            None => Ok(message::lost("the container was removed by somebody, and with it how it ended")),
-        }
-    }
-
-    /// The outcome of an ended container, its output being complete.
-    async fn judge(&mut self, engine: &Engine, found: Box<ContainerInspectResponse>) -> Result<Outcome, Trouble> {
-        let exact = self.attached || self.read_log(engine).await?;
-        if let Some(outcome) = self.ladder.outcome(self.spec) {
-            return Ok(outcome);
-        }
-        let task = (self.spec, self.container);
-        let outcome = judge::outcome(engine, self.handle, found, task, &self.heard).await?;
-        if outcome.is_success() && !exact && self.spec.stdout.is_some() {
-            return Ok(message::lost(
-                "its task executor was killed, and from the engine's log its standard output cannot be published exactly \
-                 as it was",
-            ));
-        }
-        Ok(outcome)
-    }
-
-    /// Reads the engine's log from its beginning and passes on what was not heard. Whether that is exact. A log that
-    /// cannot be read is no failure of the task (F55).
-    async fn read_log(&mut self, engine: &Engine) -> Result<bool, Trouble> {
-        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
-        let mut frames = Box::pin(engine.docker().logs(&self.handle.name, Some(options)));
-        let mut replay = Replay::new(&self.heard, &self.container.log_driver);
-        while let Some(frame) = frames.next().await {
-            match frame.map_err(|error| engine.trouble(error)) {
-                Ok(frame) => replay.take(&frame, &mut self.heard, &mut self.io),
-                Err(Trouble::Refused { .. }) => return Ok(false),
-                Err(trouble) => return Err(trouble),
-            }
-        }
-        Ok(replay.is_exact())
-    }
-
-    /// Takes the next step towards the task's end, if it is time.
-    async fn climb(&mut self, engine: &Engine) -> Result<Option<Outcome>, Trouble> {
-        if self.deadline.is_some_and(|deadline| deadline <= now()) {
-            self.ladder.time_out(now());
-        }
-        let name = &self.handle.name;
-        match self.ladder.step(now(), self.spec.grace) {
-            None => {}
-            Some(Step::Term) => {
-                if !engine.kill(name, "SIGTERM").await? {
-                    self.ladder.came_too_late();
-                }
-                // One that was stopped cannot clean up.
-                engine.kill(name, "SIGCONT").await?;
-            }
-            Some(Step::Kill) => drop(engine.kill(name, "SIGKILL").await?),
-            Some(Step::GiveUp) => {
-                return Ok(Some(message::lost(format!("the engine does not end the container {name}"))));
-            }
-        }
-        Ok(None)
     }
 
     /// Takes a request to stop that is there.
@@ -434,19 +317,6 @@ impl Run<'_, '_> {
             _ => "; what has become of its container is unknown",
         };
         message::lost(format!("{trouble}{rest}"))
-    }
-}
-
-/// The end of a container. That the answer ends without an end, or says anything else, is no end.
-async fn wait(engine: &Engine, name: &str) -> Result<(), Trouble> {
-    // Not `next-exit`: a container that has ended already is not removed, so its end cannot be missed.
-    let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-    let mut answers = pin!(engine.docker().wait_container(name, Some(options)));
-    match answers.next().await {
-        // bollard makes an error of every code but 0; the code itself is read by `inspect`.
-        Some(Ok(_) | Err(ApiError::DockerContainerWaitError { .. })) => Ok(()),
-        Some(Err(error)) => Err(engine.trouble(error)),
-        None => Err(engine.unreachable("the connection ended before the container did")),
     }
 }
 

@@ -46,7 +46,8 @@ pub use pollster::block_on;
 pub use redact::{MASK, Redactor};
 pub use secret::{SecretSource, Secrets};
 pub use settings::{
-    DockerSettings, ExecutorSettings, Pull, SecretSettings, Settings, ShellSettings, TaskSettings, VolumeSettings,
+    DockerSettings, ExecutorSettings, HostNamespace, Pull, SecretSettings, Settings, ShellSettings, TaskSettings,
+    VolumeSettings,
 };
 pub use shutdown::{Control, Shutdown};
 pub use spec::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT, Resources, Stdin, TaskSpec, Volume};

@@ -10,7 +10,7 @@ use crate::{DEFAULT_GRACE, DEFAULT_LOG_LIMIT};
 
 mod docker;
 
-pub use docker::{DockerSettings, Pull};
+pub use docker::{DockerSettings, HostNamespace, Pull};
 
 /// Everything of the configuration that makes a [`crate::TaskSpec`] of a task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -62,6 +62,41 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("backoff", &["delay", "interval", "wait"]),
 ];
 
+/// What other tools' files can ask of a container engine and a workflow cannot: keys, and the setting of `[executors.docker]`
+/// that decides it for all tasks of a host. Without one nothing does.
+const RIGHTS: &[(&[&str], Option<&str>)] = &[
+    (&["privileged"], Some("privileged = true")),
+    (&["cap_add", "capadd", "cap_drop", "capabilities"], Some("cap_add = [\"NAME\"]")),
+    (&["network", "network_mode", "networks", "net"], Some("network = \"NAME\"")),
+    (&["pid", "pid_mode", "host_pid"], Some("host_namespaces = [\"pid\"]")),
+    (&["ipc", "ipc_mode", "host_ipc"], Some("host_namespaces = [\"ipc\"]")),
+    (&["uts", "uts_mode"], Some("host_namespaces = [\"uts\"]")),
+    (&["userns", "userns_mode"], Some("host_namespaces = [\"user\"]")),
+    (&["host_namespaces"], Some("host_namespaces = [\"NAME\"]")),
+    (&["security_opt", "no_new_privs", "no_new_privileges"], Some("no_new_privs = false")),
+    (&["pids_limit"], Some("pids_limit = NUMBER")),
+    (&["user", "run_as", "run_as_user"], Some("user = \"NAME\"")),
+    (&["init"], Some("init = false")),
+    (&["pull", "pull_policy", "image_pull_policy"], Some("pull = \"always\"")),
+    (&["docker_socket", "docker_sock"], Some("docker_socket = true")),
+    (&["binds_allowed"], Some("binds_allowed = [\"FOLDER\"]")),
+    (&["devices", "device", "device_cgroup_rules", "device_requests"], None),
+    (&["sysctls", "cgroup_parent", "cgroupns", "cgroupns_mode", "runtime", "volumes_from", "extra_hosts"], None),
+];
+
+/// What decides a right that a workflow cannot ask for.
+pub(crate) fn right(key: &str) -> Option<String> {
+    let key: String = key.chars().take(80).collect::<String>().to_ascii_lowercase().replace('-', "_");
+    let (_, setting) = RIGHTS.iter().find(|(keys, _)| keys.contains(&key.as_str()))?;
+    Some(match setting {
+        Some(setting) => format!(
+            "a workflow cannot ask for it: `{setting}` of [executors.docker] in a host's qmanager.toml decides it for \
+             all tasks there"
+        ),
+        None => "a workflow cannot ask for it, and no setting gives it to tasks".to_owned(),
+    })
+}
+
 /// Our key for another tool's, allowing for slips of the pen.
 pub(crate) fn synonym(key: &str, budget: &mut Budget) -> Option<&'static str> {
     let key: String = key.chars().take(80).collect::<String>().to_ascii_lowercase().replace('-', "_");
@@ -99,6 +134,14 @@ mod tests {
         assert_eq!(synonym("Depends-On", &mut budget), Some("depends"));
         assert_eq!(synonym("enviroment", &mut budget), Some("env"));
         assert_eq!(synonym("zebra", &mut budget), None);
+    }
+
+    #[test]
+    fn rights_are_given_by_settings_and_never_by_a_workflow() {
+        assert!(right("privileged").unwrap().contains("`privileged = true` of [executors.docker]"));
+        assert!(right("Network-Mode").unwrap().contains("`network = "));
+        assert!(right("devices").unwrap().contains("no setting"));
+        assert_eq!(right("zebra"), None);
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl SpecBuilder<'_> {
             user,
             network: settings.network.clone(),
             capabilities: settings.cap_add.clone(),
+            host_namespaces: settings.host_namespaces.clone(),
             privileged: settings.privileged,
             no_new_privileges: settings.no_new_privs && !settings.privileged,
             pids: settings.pids_limit,

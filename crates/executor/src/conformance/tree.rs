@@ -106,6 +106,17 @@ fn keeps_stdout(bench: &Bench) -> Result<(), Failed> {
 
 fn goes_on_writing(bench: &Bench) -> Result<(), Failed> {
     if bench.abilities().ends_with_its_first_process {
+        // It is heard as long as it lives, which is as long as the first process does: then all end in the same moment.
+        let script =
+            "(i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done; : > wrote; while :; do echo x; done) &
+            while [ ! -e wrote ]; do sleep 0.01; done; exit 0";
+        let mut spec = bench.script(script);
+        spec.log_limit = 1 << 30;
+        let ended = bench.run(&spec)?;
+        assert!(ended.outcome.is_success(), "{:?}", ended.outcome);
+        let (text, expected) = (ended.text(), (0..20_000).map(|number| format!("{number}\n")).collect::<String>());
+        let rest = text.strip_prefix(&expected).ok_or("what it wrote first is not all there")?;
+        assert!(rest.bytes().all(|byte| matches!(byte, b'x' | b'\n')), "{} bytes besides", rest.len());
         return Ok(());
     }
     // Without pauses of its own: on a busy machine a pause may be longer than the idle time that ends the drain.

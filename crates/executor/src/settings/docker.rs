@@ -35,6 +35,8 @@ pub struct DockerSettings {
     pub network: String,
     /// Capabilities that containers keep; all others are dropped.
     pub cap_add: Vec<String>,
+    /// What containers share with this host instead of having their own.
+    pub host_namespaces: Vec<HostNamespace>,
     /// Containers may do everything that this host's root may.
     pub privileged: bool,
     /// Deny gaining privileges by exec (setuid programs, sudo).
@@ -62,6 +64,7 @@ impl Default for DockerSettings {
             user: None,
             network: "bridge".into(),
             cap_add: Vec::new(),
+            host_namespaces: Vec::new(),
             privileged: false,
             no_new_privs: true,
             pids_limit: 4096,
@@ -69,6 +72,20 @@ impl Default for DockerSettings {
             log_driver: "local".into(),
         }
     }
+}
+
+/// What a container can share with its host; the network is a setting of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostNamespace {
+    /// The processes of this host can be seen, and signalled by root.
+    Pid,
+    /// System V and POSIX shared memory, message queues.
+    Ipc,
+    /// The host's name.
+    Uts,
+    /// User ids, where the engine maps them (`userns-remap`).
+    User,
 }
 
 /// When an image is pulled.

@@ -1,7 +1,8 @@
 //! From configuration, environment and flags to what a manager is told.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
+use task_process::aside::{self, Answer, Question};
 use workflow_model::{ExecutorKind, QueueName};
 
 use super::context::Context;
@@ -69,6 +70,30 @@ pub(super) fn usable(context: &Context, kind: ExecutorKind) -> Result<(), Error>
         ExecutorKind::ALL.iter().filter(|kind| context.registry.has(**kind)).map(|kind| kind.as_str()).collect();
     Err(Error::new(Exit::ExecutorUnusable, format!("this build of qmanager has no {kind} executor"))
         .hint(format!("it has: {}", known.join(", "))))
+}
+
+/// Whether the engine of a pool can be spoken to, if it needs one: whoever waits in front of a terminal is told at once what
+/// is wrong, and not after the patience that tasks have with an engine that is restarted.
+///
+/// # Errors
+/// Code 9, with what is wrong and what to do.
+pub(super) fn reachable(context: &Context, pool: &Pool) -> Result<(), Error> {
+    if pool.executor != ExecutorKind::Docker {
+        return Ok(());
+    }
+    let settings = &pool.settings.executors.docker;
+    let host = executor::engine_address(settings, &ambient(context));
+    if host.strip_prefix("unix://").is_some_and(|path| UnixStream::connect(path).is_ok()) {
+        return Ok(());
+    }
+    let program = program(context, context.registry.program(ExecutorKind::Docker))?;
+    let Ok(Answer::Findings(found)) = aside::ask(&program, &Question::Doctor { host, init: settings.init }) else {
+        return Ok(());
+    };
+    match found.into_iter().find(|finding| !finding.usable) {
+        Some(finding) => Err(Error::new(Exit::ExecutorUnusable, finding.what).hint(finding.help)),
+        None => Ok(()),
+    }
 }
 
 /// A program of ours: beside this one.

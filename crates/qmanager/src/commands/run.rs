@@ -80,6 +80,7 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
         }
     }
     let options = options(context, args, job.queue.clone(), args.executor)?;
+    options.pools.iter().try_for_each(|pool| engine::reachable(context, pool))?;
     let area = Area { job: job.id, folder: settings.job_files.clone() };
     let files = wanted_files(context, &source, &args.files)?;
     // Before anything is said of a job that could not even be kept.

@@ -128,6 +128,11 @@ impl<'t> Reader<'t, '_> {
             _ => None,
         };
         wrong = match (nearest, synonym) {
+            _ if (keys == TASK_KEYS || keys == PARAMS_KEYS)
+                && let Some(right) = suggest::right(key) =>
+            {
+                wrong.help(right)
+            }
             _ if keys == TASK_KEYS && PARAMS_KEYS.contains(&key) => {
                 wrong.help(format!("`{key}` belongs under `params`"))
             }

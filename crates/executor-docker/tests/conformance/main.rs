@@ -1,14 +1,16 @@
 //! The docker executor on a real engine, under the suite that every executor runs; and what only an engine can get wrong.
 
-#[path = "../../../tests/engine.rs"]
+#[path = "../../../../tests/engine.rs"]
 mod engine;
+mod images;
+mod losses;
+mod lossy;
+#[path = "../../../../tests/registry.rs"]
+mod registry;
+#[path = "../../../../tests/script.rs"]
+mod script;
 
-use std::{
-    io::{Read as _, Write as _},
-    os::unix::fs::MetadataExt as _,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::Write as _, os::unix::fs::MetadataExt as _, process::ExitCode, time::Duration};
 
 use executor::{
     Container, Ending, Handle, Pull, TaskSpec,
@@ -16,7 +18,6 @@ use executor::{
 };
 use executor_docker::DockerExecutor;
 use libtest_mimic::Failed;
-use rustix::process::{Pid, Signal, kill_process};
 
 const DOCKER: Subject = Subject {
     make: || Box::new(DockerExecutor::new()),
@@ -45,6 +46,7 @@ fn container() -> Container {
         user: Some(own),
         network: "none".into(),
         capabilities: Vec::new(),
+        host_namespaces: Vec::new(),
         privileged: false,
         no_new_privileges: true,
         pids: 500,
@@ -56,13 +58,8 @@ fn container() -> Container {
 
 const CASES: &[(&str, Case)] = &[
     ("f51_every_exit_code_is_the_containers", exit_codes),
-    ("f52_an_engine_that_was_killed_leaves_no_success_that_nobody_saw", engine_killed),
-    ("f52_an_engine_that_shuts_down_leaves_no_success", engine_shut_down),
-    ("f53_an_engine_that_hangs_holds_up_no_timeout_for_ever", engine_hangs),
     ("f55_output_is_the_same_when_another_executor_goes_on", output_after_attach),
     ("f55_a_log_that_cannot_be_read_is_no_failure", no_log),
-    ("f56_an_image_that_is_not_there", no_image),
-    ("f56_a_registry_that_does_not_answer", silent_registry),
     ("f57_out_of_memory", out_of_memory),
     ("f58_a_container_that_was_made_already_is_taken", made_already),
     ("f58_a_container_of_another_origin_is_not_touched", made_by_others),
@@ -71,7 +68,7 @@ const CASES: &[(&str, Case)] = &[
 ];
 
 fn main() -> ExitCode {
-    run(DOCKER, CASES, || match engine::shared() {
+    run(DOCKER, &[CASES, losses::CASES, lossy::CASES, images::CASES].concat(), || match engine::shared() {
         engine::Found::Engine(held) => Ok(held),
         engine::Found::None(why) => Err(skipped(&why)),
     })
@@ -81,15 +78,11 @@ fn main() -> ExitCode {
 fn skipped(why: &str) -> ExitCode {
     // If nobody reads it, the exit code says it too.
     writeln!(std::io::stderr(), "skipped: no Docker engine: {why}").ok();
-    if engine::in_ci() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if script::in_ci() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn set(spec: &mut TaskSpec, change: impl FnOnce(&mut Container)) {
     change(spec.container.as_mut().expect("BUG: a container"));
-}
-
-fn signal(pid: i32, signal: Signal) -> Result<(), Failed> {
-    Ok(kill_process(Pid::from_raw(pid).ok_or("no process")?, signal)?)
 }
 
 fn exit_codes(bench: &Bench) -> Result<(), Failed> {
@@ -97,55 +90,6 @@ fn exit_codes(bench: &Bench) -> Result<(), Failed> {
         let ended = bench.run(&bench.script(&format!("exit {code}")))?;
         assert_eq!(ended.outcome.ending, Ending::Exited { code });
     }
-    Ok(())
-}
-
-/// The tasks of an engine of the case's own, which is lost to them.
-fn lost_engine(bench: &Bench, loss: Signal) -> Result<(), Failed> {
-    let own = engine::Own::start()?;
-    let task = |text: &str| {
-        let mut spec = bench.script(text);
-        set(&mut spec, |container| container.host = own.host());
-        spec
-    };
-    // One that makes a success of the engine's own SIGTERM, and one that ends by itself while nobody looks.
-    let mut polite = task("trap 'exit 0' TERM; echo begun; while :; do sleep 0.01; done");
-    polite.marker.push_str("/polite");
-    let polite = bench.launch(&polite)?;
-    polite.says("begun")?;
-    let by_itself = bench.launch(&task("echo begun; while [ ! -e go ]; do sleep 0.01; done; exit 3"))?;
-    by_itself.says("begun")?;
-    signal(own.pid(), loss)?;
-    std::fs::write(bench.files().join("go"), "")?;
-    own.restart();
-    let ended = polite.end()?;
-    assert_eq!(ended.outcome.ending, Ending::Lost, "unknown is never success: {:?}", ended.outcome);
-    let ended = by_itself.end()?;
-    assert!(matches!(ended.outcome.ending, Ending::Exited { code: 3 } | Ending::Lost), "{:?}", ended.outcome);
-    assert_eq!(engine::docker(&own.host(), &["ps", "-aq"]), "", "no container is left");
-    Ok(())
-}
-
-fn engine_killed(bench: &Bench) -> Result<(), Failed> {
-    lost_engine(bench, Signal::KILL)
-}
-
-fn engine_shut_down(bench: &Bench) -> Result<(), Failed> {
-    lost_engine(bench, Signal::TERM)
-}
-
-fn engine_hangs(bench: &Bench) -> Result<(), Failed> {
-    let own = engine::Own::start()?;
-    let mut spec = bench.script("echo begun; sleep 600");
-    set(&mut spec, |container| container.host = own.host());
-    spec.timeout = Some(Duration::from_secs(2));
-    let running = bench.launch(&spec)?;
-    running.says("begun")?;
-    signal(own.pid(), Signal::STOP)?;
-    // Longer than its time: only then it is sure that the end was asked for while nobody answered.
-    std::thread::sleep(Duration::from_secs(3));
-    signal(own.pid(), Signal::CONT)?;
-    assert_eq!(running.end()?.outcome.ending, Ending::TimedOut);
     Ok(())
 }
 
@@ -180,60 +124,6 @@ fn no_log(bench: &Bench) -> Result<(), Failed> {
     running.kill_executor()?;
     std::fs::write(bench.files().join("go"), "")?;
     assert_eq!(bench.attach(&spec, &handle)?.outcome.ending, Ending::Exited { code: 5 });
-    Ok(())
-}
-
-fn no_image(bench: &Bench) -> Result<(), Failed> {
-    let mut spec = bench.script("true");
-    spec.image = Some("no-such-image-here:1".into());
-    let outcome = bench.run(&spec)?.outcome;
-    assert_eq!(outcome.ending, Ending::ImagePull { transient: false });
-    assert!(outcome.message.contains("no-such-image-here:1") && outcome.message.contains("`pull"), "{outcome:?}");
-    Ok(())
-}
-
-/// A registry on this host that says nothing but this, to whoever asks whatever.
-fn registry(status: &'static str) -> Result<String, Failed> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        let mut held = Vec::new();
-        for stream in listener.incoming().flatten() {
-            if status.is_empty() {
-                held.push(stream);
-                continue;
-            }
-            let mut stream = stream;
-            let mut request = [0; 4096];
-            // Whoever asks has gone: nothing to be answered then.
-            let _asked = stream.read(&mut request);
-            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
-        }
-    });
-    Ok(format!("{address}/x:1"))
-}
-
-fn silent_registry(bench: &Bench) -> Result<(), Failed> {
-    for (status, transient) in [("", true), ("404 Not Found", false), ("503 Service Unavailable", true)] {
-        let mut spec = bench.script("true");
-        spec.image = Some(registry(status)?);
-        set(&mut spec, |container| {
-            container.pull = Pull::Missing;
-            container.pull_timeout = Duration::from_secs(3);
-            container.pulls = Some(bench.files().join("pulls"));
-        });
-        let ended = bench.run(&spec)?;
-        assert_eq!(ended.outcome.ending, Ending::ImagePull { transient }, "{status:?}: {:?}", ended.outcome);
-        assert!(!bench.files().join("pulls").exists());
-    }
-    // A request to stop does not wait for it.
-    let mut spec = bench.script("true");
-    spec.image = Some(registry("")?);
-    set(&mut spec, |container| container.pull = Pull::Always);
-    let running = bench.launch(&spec)?;
-    running.handle()?;
-    running.ask_to_stop()?;
-    assert_eq!(running.end()?.outcome.ending, Ending::Stopped);
     Ok(())
 }
 
