@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::OnceLock, time::Duration};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     engine::{self, Found, Held, Own},
@@ -116,8 +116,12 @@ fn f02_a_killed_task_executor_is_replaced_and_its_container_goes_on() {
     let host = host_with(&engine);
     let _daemon = host.start(&["--workers", "1", "--executor", "docker"]);
     let job = waiting(&host);
+    // The spare ones too, and all in one moment for the worker: the first that it sends to the container is dead already.
+    let worker = Pid::from_raw(host.titled("qworker: ")[0]).expect("a worker");
+    kill_process(worker, Signal::STOP).expect("it runs");
     let old = host.titled("task-executor: ");
     old.iter().for_each(|pid| host.kill(*pid));
+    kill_process(worker, Signal::CONT).expect("it is there");
     until("another task executor is there", || host.titled("task-executor: ").iter().any(|pid| !old.contains(pid)));
     ends_once(&host, &engine, &job);
     let logs = host.qmanager(["logs", &job]).success();

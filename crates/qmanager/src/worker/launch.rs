@@ -200,6 +200,8 @@ impl Worker {
                     run.apply(dag_scheduler::Event::Started { task, attempt }, now);
                 }
             }
+            // The task goes on without it: another one, as if this had ended later.
+            Err(_) if request.attach => self.watch_ended(run.job.id, task, attempt),
             Err(error) => {
                 drop(fds);
                 let now = run.now();
