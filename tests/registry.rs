@@ -32,13 +32,12 @@ impl Registry {
     pub(crate) fn start(private: bool) -> Result<Option<Self>, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = folder.path().display();
-        let mut config = format!(
+        let auth = format!("auth: {{htpasswd: {{realm: tests, path: \"{path}/htpasswd\"}}}}\n");
+        let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: \"{path}/data\"}}}}\n\
-             http: {{addr: \"ADDRESS\"}}\n"
+             http: {{addr: \"ADDRESS\"}}\n{}",
+            if private { &auth } else { "" }
         );
-        if private {
-            config += &format!("auth: {{htpasswd: {{realm: tests, path: \"{path}/htpasswd\"}}}}\n");
-        }
         fs::write(folder.path().join("htpasswd"), HTPASSWD).map_err(|error| error.to_string())?;
         fs::write(folder.path().join("template"), config).map_err(|error| error.to_string())?;
         let mut registry = Self { process: None, folder, address: "127.0.0.1:0".into() };

@@ -155,7 +155,7 @@ impl Engine {
         match self.call(self.docker.kill_container(name, Some(options))).await {
             Err(trouble) if trouble.is_status(404) || trouble.is_status(409) => Ok(false),
             // Podman's words for the same, with the status of a failure of its own.
-            Err(Trouble::Refused { message, .. }) if message.contains("can only kill running containers") => Ok(false),
+            Err(Trouble::Refused { message, .. }) if message.contains("container state improper") => Ok(false),
             other => other.map(|()| true),
         }
     }

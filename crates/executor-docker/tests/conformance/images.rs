@@ -135,7 +135,7 @@ fn coalesced(bench: &Bench) -> Result<(), Failed> {
         let running = (0..8).map(|number| {
             let mut spec = task(bench, &image, pull);
             // Eight attempts, not one.
-            spec.marker.push_str(&format!("/{number}"));
+            spec.marker = format!("{}/{number}", spec.marker);
             bench.launch(&spec)
         });
         for running in running.collect::<Result<Vec<_>, _>>()? {

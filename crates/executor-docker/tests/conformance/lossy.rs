@@ -89,7 +89,7 @@ fn wait_cut(bench: &Bench) -> Result<(), Failed> {
         let lossy = Lossy::new(bench, "/wait?")?;
         let mut spec = bench.script(&format!("echo begun; while [ ! -e go ]; do sleep 0.01; done; exit {code}"));
         spec.timeout = Some(Duration::from_secs(60));
-        spec.marker.push_str(&format!("/{code}"));
+        spec.marker = format!("{}/{code}", spec.marker);
         set(&mut spec, |container| container.host = lossy.host());
         let running = bench.launch(&spec)?;
         running.says("begun")?;

@@ -85,7 +85,7 @@ fn timeout(bench: &Bench) -> Result<(), Failed> {
     let mut spec = bench.script("echo begun; sleep 60; echo never");
     spec.timeout = Some(Duration::from_millis(300));
     let ended = bench.run(&spec)?;
-    assert_eq!(ended.outcome.ending, Ending::TimedOut);
+    assert_eq!(ended.outcome.ending, Ending::TimedOut, "{:?}", ended.outcome);
     assert!(ended.outcome.message.contains("300ms"), "{:?}", ended.outcome);
     assert_eq!(ended.text(), "begun\n");
     assert!(ended.took >= Duration::from_millis(300), "{:?}", ended.took);

@@ -90,7 +90,7 @@ fn term_ignored_at_timeout(bench: &Bench) -> Result<(), Failed> {
     let mut spec = bench.script("trap '' TERM; echo begun; while :; do sleep 0.01; done");
     spec.timeout = Some(Duration::from_millis(200));
     let ended = bench.run(&spec)?;
-    assert_eq!(ended.outcome.ending, Ending::TimedOut);
+    assert_eq!(ended.outcome.ending, Ending::TimedOut, "{:?}", ended.outcome);
     assert!(ended.outcome.message.contains("ignored SIGTERM"), "{:?}", ended.outcome);
     Ok(())
 }
@@ -100,7 +100,7 @@ fn stopped(bench: &Bench) -> Result<(), Failed> {
     spec.timeout = Some(Duration::from_millis(300));
     spec.grace = Duration::from_secs(20);
     let ended = bench.run(&spec)?;
-    assert_eq!(ended.outcome.ending, Ending::TimedOut);
+    assert_eq!(ended.outcome.ending, Ending::TimedOut, "{:?}", ended.outcome);
     assert!(ended.text().contains("bye"), "it is woken to clean up: {:?}", ended.text());
     assert!(ended.took < spec.grace, "{:?}", ended.took);
     Ok(())
@@ -110,6 +110,7 @@ fn exit_code(bench: &Bench) -> Result<(), Failed> {
     let running = bench.launch(&bench.script("trap 'exit 7' TERM; echo begun; while :; do sleep 0.01; done"))?;
     running.says("begun")?;
     running.ask_to_stop()?;
-    assert_eq!(running.end()?.outcome.ending, Ending::Stopped);
+    let outcome = running.end()?.outcome;
+    assert_eq!(outcome.ending, Ending::Stopped, "{outcome:?}");
     Ok(())
 }

@@ -57,7 +57,8 @@ fn on_cancel(bench: &Bench) -> Result<(), Failed> {
     let pids = escaped(bench)?;
     assert!(!bench.abilities().local_processes || pids.into_iter().all(runs), "they run before");
     running.ask_to_stop()?;
-    assert_eq!(running.end()?.outcome.ending, Ending::Stopped);
+    let outcome = running.end()?.outcome;
+    assert_eq!(outcome.ending, Ending::Stopped, "{outcome:?}");
     all_dead(bench)
 }
 
@@ -65,7 +66,7 @@ fn on_timeout(bench: &Bench) -> Result<(), Failed> {
     let mut spec = escaping(bench, "sleep 600");
     spec.timeout = Some(Duration::from_secs(2));
     let ended = bench.run(&spec)?;
-    assert_eq!(ended.outcome.ending, Ending::TimedOut);
+    assert_eq!(ended.outcome.ending, Ending::TimedOut, "{:?}", ended.outcome);
     assert_eq!(ended.text(), "escaped\n");
     all_dead(bench)
 }

@@ -28,7 +28,7 @@ pub(super) struct Ended {
 /// A container of ours is removed by the next sweep if this process is killed.
 pub(super) fn set_apart(request: &mut TaskRequest) {
     let spec = &mut request.spec;
-    spec.marker.push_str(&format!("/debug-{}", std::process::id()));
+    spec.marker = format!("{}/debug-{}", spec.marker, std::process::id());
     if let Some(container) = &mut spec.container {
         container.labels.push((label::HOST.into(), identity::host_id()));
         container.labels.push((label::DEBUGGER.into(), identity::badge()));
