@@ -79,6 +79,11 @@ impl Ladder {
         *self = Self::default();
     }
 
+    /// The container had ended by the time it was to be killed: it obeyed, and the engine was slow to say so.
+    pub(crate) fn ended_in_time(&mut self) {
+        self.killed = false;
+    }
+
     /// Whether the task is being ended.
     pub(crate) fn is_climbed(&self) -> bool {
         self.why.is_some()
@@ -114,6 +119,16 @@ mod tests {
         assert_eq!(ladder.step(now + GRACE, GRACE), Some(Step::Kill));
         assert_eq!(ladder.step(now + GRACE + AFTER_KILL, GRACE), Some(Step::GiveUp));
         assert!(ladder.outcome(&TaskSpec::default()).unwrap().message.contains("ignored SIGTERM"));
+    }
+
+    #[test]
+    fn what_has_ended_when_it_is_to_be_killed_has_obeyed() {
+        let (mut ladder, now) = (Ladder::default(), start());
+        ladder.ask(Shutdown::Once, now);
+        assert_eq!(ladder.step(now, GRACE), Some(Step::Term));
+        assert_eq!(ladder.step(now + GRACE, GRACE), Some(Step::Kill));
+        ladder.ended_in_time();
+        assert!(!ladder.outcome(&TaskSpec::default()).unwrap().message.contains("ignored"));
     }
 
     #[test]

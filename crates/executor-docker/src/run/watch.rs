@@ -136,7 +136,11 @@ impl Run<'_, '_> {
                 // One that was stopped cannot clean up.
                 engine.kill(name, "SIGCONT").await?;
             }
-            Some(Step::Kill) => drop(engine.kill(name, "SIGKILL").await?),
+            Some(Step::Kill) => {
+                if !engine.kill(name, "SIGKILL").await? {
+                    self.ladder.ended_in_time();
+                }
+            }
             Some(Step::GiveUp) => {
                 return Ok(Some(message::lost(format!("the engine does not end the container {name}"))));
             }
