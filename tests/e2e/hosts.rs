@@ -18,8 +18,8 @@ use rustix::process::Signal;
 use workflow_model::{JobId, QueueName};
 
 use crate::{
-    harness::{Host, Running, now, repository, tell, until, until_within},
-    witness::{Mark, Witness},
+    harness::{Host, Running, now, repository, until, until_within},
+    witness::Witness,
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
@@ -226,52 +226,6 @@ pub(crate) fn a_host_cut_off(cluster: &Cluster) {
     assert_eq!(cluster.database.sql(&late), ["0"]);
     assert_eq!(cut.job(&job)["task_list"][1]["attempt"], 2);
     stop(&cut, &mut first);
-}
-
-/// A host that is suspended with all that runs on it, past its lease: another goes on; when it wakes, its task is ended
-/// before it can succeed, and nothing is written about it.
-#[test]
-fn f14_a_host_that_was_suspended() {
-    let Some(cluster) = Cluster::new() else { return };
-    let (asleep, other) = (cluster.host(), cluster.host());
-    let witness = Witness::new(cluster.path());
-    let workflow = cluster.chain(&witness);
-    let mut first = asleep.start(&["--workers", "1"]);
-    let job = other.submit(&[&workflow]);
-    until("the long task runs", || !cluster.alive(1).is_empty());
-    let mut second = other.start(&["--workers", "1"]);
-    until("all of it is stopped", || {
-        let processes = asleep.processes();
-        processes.iter().for_each(|(pid, _)| signal(*pid, Signal::STOP));
-        asleep.processes() == processes && processes.iter().all(|(pid, _)| is_stopped(*pid))
-    });
-    until_within(LEASE + FLOOR + Duration::from_secs(20), "it goes on elsewhere", || !cluster.alive(2).is_empty());
-    let woke = now();
-    asleep.processes().iter().for_each(|(pid, _)| signal(*pid, Signal::CONT));
-    until("its task has ended", || asleep.processes().iter().all(|(_, line)| !line.contains("alive.")));
-    tell(&format!("the task of the host that was suspended ended {:?} after it woke", woke.elapsed()));
-    cluster.go();
-    other.qmanager(["wait", &job, "--timeout", "60s"]).success();
-    let testimony = witness.read();
-    let begins = testimony.begins();
-    assert_eq!((begins["first"], begins["long"], begins["last"]), (1, 2, 1));
-    let ends = testimony.lines.iter().filter(|(mark, task, _)| *mark == Mark::End && task == "long");
-    assert_eq!(ends.map(|(.., attempt)| *attempt).collect::<Vec<_>>(), [2]);
-    assert_eq!(cluster.database.sql("SELECT epoch FROM qmanager.job"), ["2"]);
-    let again = asleep.submit(&[&workflow]);
-    asleep.qmanager(["wait", &again, "--timeout", "60s"]).success();
-    stop(&asleep, &mut first);
-    stop(&other, &mut second);
-}
-
-fn signal(pid: i32, signal: Signal) {
-    // It may have ended in between.
-    let _gone = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a pid"), signal);
-}
-
-fn is_stopped(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
 }
 
 /// The queue of version 1 (tests/fixtures), in use when its host went away: this version's daemon migrates it, and ends
