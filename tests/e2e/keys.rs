@@ -179,5 +179,5 @@ fn a_job_definition_names_a_limit_key() {
     assert!(ran.stderr.contains("limit_key db does not hold here"), "{}", ran.stderr);
     let wrong = host.write("wrong.yaml", "workflow: [{name: a}]\nlimit_key: ' x'\n");
     let refused = host.qmanager(["submit", wrong.to_str().expect("text")]).expect(3);
-    assert!(refused.stderr.contains("`limit_key` has a blank at an end"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`limit_key` \" x\" has a blank at an end"), "{}", refused.stderr);
 }

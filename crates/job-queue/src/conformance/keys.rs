@@ -195,22 +195,23 @@ pub async fn beside_run_at_pause_and_limit(store: &dyn Store) {
     due.run_at = Some(1);
     late.run_at = Some(i64::MAX);
     let ids = submit(&*queue, vec![late, keyed("k"), due, keyed("l")]).await;
+    let names = [name.clone()];
     queue.limit(&name, Some(1)).await.unwrap();
     queue.pause(&name, true).await.unwrap();
-    assert_eq!(queue.poll(std::slice::from_ref(&name), "here").await.unwrap().ready, []);
+    assert_eq!(queue.poll(&names, "here").await.unwrap().ready, []);
     assert_eq!(take(&*queue, 0).await, None);
     queue.pause(&name, false).await.unwrap();
-    assert_eq!(queue.poll(std::slice::from_ref(&name), "here").await.unwrap().ready, [name.clone()]);
+    assert_eq!(queue.poll(&names, "here").await.unwrap().ready, names);
     assert_eq!(take(&*queue, 0).await, Some(ids[1]));
     assert_eq!(take(&*queue, 1).await, None, "the queue's limit");
     queue.limit(&name, None).await.unwrap();
     assert_eq!(take(&*queue, 1).await, Some(ids[3]));
     assert_eq!(take(&*queue, 2).await, None);
-    let poll = queue.poll(std::slice::from_ref(&name), "here").await.unwrap();
+    let poll = queue.poll(&names, "here").await.unwrap();
     assert_eq!(poll.ready, [], "what waits for a place is nothing to poll for");
     assert_eq!(poll.next, Some(i64::MAX - 1), "the one that is never due");
     end(&*queue, ids[1]).await;
-    assert_eq!(queue.poll(std::slice::from_ref(&name), "here").await.unwrap().ready, [name.clone()]);
+    assert_eq!(queue.poll(&names, "here").await.unwrap().ready, names);
     assert_eq!(take(&*queue, 2).await, Some(ids[2]));
 }
 
