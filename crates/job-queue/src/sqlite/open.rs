@@ -23,6 +23,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// Published and withdrawn.
 const WITHDRAWN_SQLITE: i32 = 3_052_000;
 
+/// The mark of a WAL whose name is on the disk.
+const SETTLED: &str = "user.qmanager.settled";
+
 /// Opens, checks and, where wanted, makes the database.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Db, Error> {
     check_version(rusqlite::version_number())?;
@@ -64,6 +67,7 @@ pub(super) fn connect(path: &Path, shared: &Shared) -> Result<Connection, Error>
             path.display()
         )));
     }
+    settle(&place::beside(path, "-wal"))?;
     // In place of SQLite's own checkpoints: those run inside a commit, and so on the caller's thread.
     let pages = Arc::clone(&shared.wal_pages);
     conn.wal_hook(Some(move |_: &mut Wal, now: i32| {
@@ -75,6 +79,20 @@ pub(super) fn connect(path: &Path, shared: &Shared) -> Result<Connection, Error>
         "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA mmap_size=0; PRAGMA journal_size_limit=67108864",
     )?;
     Ok(conn)
+}
+
+/// Whoever finds a WAL whose name may not be on the disk yet puts it there: until then no commit in it is durable. SQLite is
+/// built not to do this, since it does so with the first commit of each process, which costs a short one a second sync. The
+/// mark goes with the file. Where files take no marks, each connection syncs.
+fn settle(wal: &Path) -> Result<(), Error> {
+    if rustix::fs::lgetxattr(wal, SETTLED, &mut [0_u8; 1]).is_ok() {
+        return Ok(());
+    }
+    let folder = wal.parent().expect("BUG: a canonical path of a file");
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| Error::io(format!("sync {}", folder.display()), e))?;
+    rustix::fs::lsetxattr(wal, SETTLED, b"1", rustix::fs::XattrFlags::empty()).ok();
+    Ok(())
 }
 
 pub(super) fn check_version(number: i32) -> Result<(), Error> {
