@@ -46,11 +46,12 @@ pub fn is_reserved(queue: &QueueName) -> bool {
         .is_some_and(|id| id.len() == 8 && id.bytes().all(|b| (b'a'..=b'p').contains(&b)))
 }
 
-/// Runs one job to its end, or until a signal stops it. The options' pool is the reserved queue's.
+/// Runs one job to its end, or until a signal stops it. The options' pool is the reserved queue's. Answers the queue too:
+/// what it says of the job is told next, and to open it once more takes a millisecond.
 ///
 /// # Errors
 /// The worker cannot be started, or the queue not be used.
-pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Result<Ended, Error> {
+pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Result<(Ended, Arc<dyn JobQueue>), Error> {
     let (db, password_file) = (options.db.clone(), options.password_file.clone());
     // The worker starts while the queue is opened and the job submitted: both take a millisecond or two.
     let manager = Manager::start(options, true)?;
@@ -64,7 +65,7 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
         }
     };
     let (notices, mut heard) = mpsc::unbounded_channel();
-    let serving = manager.serve(queue, Some(Watch { job, notices }));
+    let serving = manager.serve(Arc::clone(&queue), Some(Watch { job, notices }));
     tokio::pin!(serving);
     let mut frames = tokio::time::interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -79,7 +80,7 @@ pub async fn run(options: Options, job: Job, observer: &mut dyn Observer) -> Res
     while let Ok(notice) = heard.try_recv() {
         observer.notice(notice);
     }
-    ended
+    Ok((ended?, queue))
 }
 
 /// Opens the queue, and submits the job if it is new.

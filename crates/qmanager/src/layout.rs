@@ -111,7 +111,6 @@ impl Layout {
     pub fn create(&self) -> Result<(), Error> {
         self.create_state_dir()?;
         make(&self.run_dir)?;
-        make(&self.leases())?;
         let unusable = |source| Error { path: self.run_dir.clone(), source };
         let meta = fs::symlink_metadata(&self.run_dir).map_err(unusable)?;
         let wrong = if !meta.is_dir() {
@@ -163,7 +162,7 @@ impl Layout {
         self.jobs().join(job.to_string())
     }
 
-    /// The folder of lease files.
+    /// The folder of lease files; made with the first of them.
     #[must_use]
     pub fn leases(&self) -> PathBuf {
         self.run_dir.join("leases")
@@ -175,9 +174,12 @@ impl Layout {
         self.leases().join(job.to_string())
     }
 
-    /// The slots of a pool.
+    /// The slots of a pool are in a folder `slots` of this one; a foreground run's run-dir has no other pool.
     #[must_use]
     pub fn slots(&self, queue: &QueueName) -> PathBuf {
+        if crate::foreground::is_reserved(queue) {
+            return self.run_dir.clone();
+        }
         self.run_dir.join("slots").join(queue.as_str())
     }
 

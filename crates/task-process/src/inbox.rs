@@ -131,6 +131,20 @@ impl Inbox {
         }
     }
 
+    /// For a process that is about to end: the socket's file is removed, and libzmq's threads and descriptors end with
+    /// the process. To end them one by one takes longer than a short job.
+    #[expect(clippy::mem_forget, reason = "what is not dropped is this process's alone, and it ends")]
+    pub fn leave(self) {
+        self.remove_file();
+        std::mem::forget(self);
+    }
+
+    fn remove_file(&self) {
+        if self.lock.is_in_place() && identity(&self.path) == Some(self.bound) {
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+
     fn rebind_if_lost(&mut self) -> Result<(), Error> {
         if self.lock.is_in_place() && identity(&self.path) == Some(self.bound) {
             return Ok(());
@@ -159,9 +173,7 @@ impl Inbox {
 impl Drop for Inbox {
     /// Removes the socket's file, if it is ours, while the lock is still held. libzmq leaves it behind (F22).
     fn drop(&mut self) {
-        if self.lock.is_in_place() && identity(&self.path) == Some(self.bound) {
-            std::fs::remove_file(&self.path).ok();
-        }
+        self.remove_file();
     }
 }
 

@@ -47,7 +47,7 @@ pub use lease::{Lease, boottime_now, deadline_in};
 pub use lock::WorkerLock;
 pub use message::{OutputInfo, Paths, TaskReport, TaskRequest, VERSION};
 pub use outbox::{LINGER, send_message};
-pub use reports::{JobDir, Leftover, Places, read_handle, read_report, remove};
+pub use reports::{JobDir, Leftover, Places, read_handle, read_report, remove, remove_kept};
 pub use run::run;
 pub use running::{Exit, Running};
 pub use slots::{SlotGuard, Slots};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use executor::Handle;
-use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, RenameFlags};
 use workflow_model::{Attempt, Epoch, Nonce, TaskIx, TaskName};
 
 use crate::{
@@ -60,6 +60,10 @@ impl JobDir {
     /// # Errors
     /// A folder cannot be made.
     pub fn create(&self, leftover: Option<Leftover>) -> Result<Option<Places>, Error> {
+        let mut leftover = leftover.filter(|_| !self.is_sharded());
+        if let Some(places) = leftover.as_mut().and_then(|leftover| leftover.become_folder(self)) {
+            return Ok(Some(places));
+        }
         let is_new = match rustix::fs::mkdir(&self.root, Mode::RWXU) {
             Ok(()) => true,
             Err(_) => {
@@ -67,12 +71,10 @@ impl JobDir {
                 false
             }
         };
-        let reports = self.reports();
-        if let Some(leftover) = leftover.filter(|_| is_new && !self.is_sharded())
-            && let Some(places) = leftover.move_to(&reports)
-        {
+        if is_new && let Some(places) = leftover.as_mut().and_then(|leftover| leftover.give_reports(self)) {
             return Ok(Some(places));
         }
+        let reports = self.reports();
         file::create_dirs(&reports)?;
         if self.is_sharded() {
             for shard in 0..self.tasks.div_ceil(SHARD) {
@@ -116,7 +118,7 @@ impl JobDir {
     }
 
     /// Instead of [`finish`](Self::finish), where another job may follow: `reports/` is kept for that one, if all of these
-    /// places came back.
+    /// places came back, and with it the whole folder of a job that left nothing there.
     ///
     /// # Errors
     /// A folder cannot be removed.
@@ -124,7 +126,8 @@ impl JobDir {
         if self.is_sharded() || !places.all_came_back() {
             return self.finish().map(|()| None);
         }
-        Ok(Some(Leftover { reports: Some(self.reports()), places: Some(places) }))
+        let is_bare = is_empty(&self.root, &["files", REPORTS]) && is_bare_or_none(&self.files());
+        Ok(Some(Leftover { root: Some(self.root.clone()), is_bare, is_kept: false, places: Some(places) }))
     }
 
     fn folder(&self, kind: &str, task: TaskIx) -> PathBuf {
@@ -137,32 +140,69 @@ impl JobDir {
     }
 }
 
-/// The folder of reports of a job that ended, with places for attempts: for the next job. A folder is dear to make, dearer
-/// to remove, and cheap to move (see `Record` for files). Dropping this removes it.
+/// The folder of a job that ended and left nothing there, or only its `reports/`; with places for attempts: for the next
+/// job. A folder is dear to make, dearer to remove, and cheap to move (see `Record` for files). Dropping this removes
+/// `reports/`.
 #[derive(Debug)]
 pub struct Leftover {
-    /// `None` once it is moved.
-    reports: Option<PathBuf>,
+    /// The job's folder; `None` once everything was moved.
+    root: Option<PathBuf>,
+    /// Whether there is nothing else in it, so that it can be another job's as it is.
+    is_bare: bool,
+    /// Whether it is in a place of its own, and nobody's any more.
+    is_kept: bool,
     places: Option<Places>,
 }
 
 impl Leftover {
-    fn move_to(mut self, reports: &Path) -> Option<Places> {
-        file::rename(self.reports.as_deref()?, reports).ok()?;
-        self.reports = None;
+    /// Takes the whole folder away from its job, until there is a next one. `None`: it cannot be moved there, or is that
+    /// job's own.
+    #[must_use]
+    pub fn keep(mut self, at: &Path) -> Option<Self> {
+        let root = self.root.as_deref().filter(|_| self.is_bare)?;
+        move_new(root, at).ok()?;
+        (self.root, self.is_kept) = (Some(at.to_path_buf()), true);
+        Some(self)
+    }
+
+    fn become_folder(&mut self, dir: &JobDir) -> Option<Places> {
+        move_new(self.root.as_deref().filter(|_| self.is_bare)?, &dir.root).ok()?;
+        self.root = None;
+        self.moved_to(dir)
+    }
+
+    fn give_reports(&mut self, dir: &JobDir) -> Option<Places> {
+        file::rename(&self.root.as_deref()?.join(REPORTS), &dir.reports()).ok()?;
+        // One that is kept has the rest of its folder to be removed.
+        self.root = self.root.take().filter(|_| self.is_kept);
+        self.moved_to(dir)
+    }
+
+    fn moved_to(&mut self, dir: &JobDir) -> Option<Places> {
         let mut places = self.places.take()?;
-        places.move_to(reports);
+        places.move_to(&dir.reports());
         Some(places)
     }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        if let Some(reports) = &self.reports {
+        if let Some(root) = &self.root {
             // Of a job that has ended: what is left of it goes with its folder.
-            remove_tmp(reports).ok();
+            remove_tmp(&if self.is_kept { root.clone() } else { root.join(REPORTS) }).ok();
         }
     }
+}
+
+/// Moves a folder to a name that nothing has. Where the file system knows no such move, it fails.
+fn move_new(from: &Path, to: &Path) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
+/// Removes what a dead worker kept for its next job ([`Leftover::keep`]).
+pub fn remove_kept(at: &Path) {
+    // Nothing of anybody's: the next one tries again.
+    remove_tmp(at).ok();
 }
 
 /// TMPDIRs and report files that go from attempt to attempt, and with [`Leftover`] from job to job, so that a task creates
@@ -256,8 +296,9 @@ pub fn remove(paths: &Paths) -> Result<(), Error> {
     report.and(handle).and(remove_tmp(&paths.tmp))
 }
 
-/// Whether a folder is there, empty, and with the rights that it was made with: good for another attempt.
-pub(crate) fn is_empty(folder: &Path) -> bool {
+/// Whether a folder is there, has nothing but entries of these names, and the rights that it was made with: good for
+/// another attempt, or job.
+pub(crate) fn is_empty(folder: &Path, but: &[&str]) -> bool {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let Ok(fd) = rustix::fs::open(folder, flags, Mode::empty()) else { return false };
     if !rustix::fs::fstat(&fd).is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode) == Mode::RWXU) {
@@ -266,11 +307,17 @@ pub(crate) fn is_empty(folder: &Path) -> bool {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(fd, &mut buffer);
     while let Some(entry) = entries.next() {
-        if !entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")) {
+        let is_expected = |name: &[u8]| name == b"." || name == b".." || but.iter().any(|but| but.as_bytes() == name);
+        if !entry.is_ok_and(|entry| is_expected(entry.file_name().to_bytes())) {
             return false;
         }
     }
     true
+}
+
+/// A job with a folder of the user's has none.
+fn is_bare_or_none(files: &Path) -> bool {
+    is_empty(files, &[]) || matches!(rustix::fs::lstat(files), Err(rustix::io::Errno::NOENT))
 }
 
 pub(crate) fn remove_tmp(tmp: &Path) -> Result<(), Error> {

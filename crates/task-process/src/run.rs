@@ -164,7 +164,7 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
         Err(e) => lost(&request, &format!("cannot take stop requests: {e}")),
     };
     // Before the report: when the worker knows of the end, nothing of the attempt is left.
-    if !(request.paths.recycle && reports::is_empty(&request.paths.tmp)) {
+    if !(request.paths.recycle && reports::is_empty(&request.paths.tmp, &[])) {
         reports::remove_tmp(&request.paths.tmp).ok();
     }
     let report = TaskReport {

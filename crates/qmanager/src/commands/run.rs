@@ -90,8 +90,8 @@ async fn begin(context: &Context, args: &RunArgs) -> Result<Exit, Error> {
     }
     announce(context, &job, &settings)?;
     let id = job.id;
-    let ended = drive(context, options, Job::New(Box::new(job)), id, &source.workflow).await?;
-    finish(context, args, &source.workflow, id, ended).await
+    let (ended, queue) = drive(context, options, Job::New(Box::new(job)), id, &source.workflow).await?;
+    finish(context, args, &source.workflow, id, (ended, &*queue)).await
 }
 
 async fn resume(context: &Context, args: &RunArgs, selector: &str) -> Result<Exit, Error> {
@@ -114,8 +114,8 @@ async fn old_job(context: &Context, args: &RunArgs, queue: &dyn JobQueue, job: &
     let rows = queue.queues().await?;
     let recorded = rows.into_iter().find(|row| row.name == job.queue).and_then(|row| row.executor);
     let options = options(context, args, job.queue.clone(), args.executor.or(recorded))?;
-    let ended = drive(context, options, Job::Old(job.id), job.id, &workflow).await?;
-    finish(context, args, &workflow, job.id, ended).await
+    let (ended, queue) = drive(context, options, Job::Old(job.id), job.id, &workflow).await?;
+    finish(context, args, &workflow, job.id, (ended, &*queue)).await
 }
 
 fn options(
@@ -168,7 +168,13 @@ fn announce(context: &Context, job: &NewJob, settings: &JobSettings) -> Result<(
     Ok(())
 }
 
-async fn drive(context: &Context, options: Options, job: Job, id: JobId, workflow: &Workflow) -> Result<Ended, Error> {
+async fn drive(
+    context: &Context,
+    options: Options,
+    job: Job,
+    id: JobId,
+    workflow: &Workflow,
+) -> Result<(Ended, Arc<dyn JobQueue>), Error> {
     let parallel = options.pools.first().map(|pool| pool.parallel);
     let mut observer = Watcher(Screen::new(context, &Graph::of(workflow), id, parallel));
     let ended = foreground::run(options, job, &mut observer).await;
@@ -202,9 +208,8 @@ async fn finish(
     args: &RunArgs,
     workflow: &Workflow,
     id: JobId,
-    ended: Ended,
+    (ended, queue): (Ended, &dyn JobQueue),
 ) -> Result<Exit, Error> {
-    let queue = context.run_queue()?;
     let job = queue.get(id).await?;
     let rows = queue.tasks(id).await?;
     let summary = screen::summary(context, workflow, &job, &rows)?;
@@ -217,7 +222,7 @@ async fn finish(
     }
     match ended {
         Ended::Job(status) => {
-            files::get_all(context, &*queue, &job, &args.get).await?;
+            files::get_all(context, queue, &job, &args.get).await?;
             Ok(Exit::of_job(status))
         }
         Ended::Signal(signal) => {

@@ -83,8 +83,9 @@ pub(super) fn sweep(run_dir: &Path) -> bool {
         }
         match ManagerLock::acquire(&path) {
             Ok(Some(lock)) => {
-                // A worker that was killed leaves its socket.
+                // A worker that was killed leaves its socket, and what it kept for its next job.
                 drop(std::fs::remove_file(path.with_extension("ipc")));
+                drop(std::fs::remove_dir_all(path.with_extension(crate::worker::KEPT)));
                 drop(lock);
             }
             Ok(None) => is_held = true,

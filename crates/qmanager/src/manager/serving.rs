@@ -100,7 +100,7 @@ impl Serving {
             last_look: Instant::now(),
             leases: SeenLeases::default(),
             degraded: None,
-            state_dirty: true,
+            state_dirty: false,
         }
     }
 

@@ -57,7 +57,10 @@ impl Worker {
             }
         }
         if run.starts.is_empty() {
-            self.kept.clear();
+            // At the job's end they are for the next one, if there is one.
+            if run.end.is_none() {
+                self.kept.clear();
+            }
             self.slots.give_up();
         }
         launches

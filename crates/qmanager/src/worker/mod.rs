@@ -29,7 +29,7 @@ use workflow_model::ExecutorKind;
 
 pub use error::Error;
 pub use process::run;
-pub(crate) use process::{ABANDONED, REFUSED};
+pub(crate) use process::{ABANDONED, KEPT, REFUSED};
 
 /// The executors of this build: those of this program, and those that are in the task executor with SDKs alone.
 #[derive(Clone, Default)]

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::{fd::AsFd, unix::net::UnixStream},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -77,6 +78,9 @@ pub(super) struct Worker {
     degraded: Option<String>,
 }
 
+/// The ending of a folder that a worker keeps for its next job, in the run-dir.
+pub(crate) const KEPT: &str = "kept";
+
 /// With this code a worker ends that has stopped its tasks, though it could not write that down.
 pub(crate) const ABANDONED: u8 = 3;
 /// With this code a worker ends whose queue belongs to another executor or store; it has said so before.
@@ -125,6 +129,7 @@ async fn main(registry: &Registry) -> Result<(), Error> {
         worker.degraded(Some(format!("refused: {}", chain(error))));
     }
     worker.mouth.flush().await;
+    worker.inbox.leave();
     result
 }
 
@@ -137,12 +142,14 @@ impl Worker {
             .with_store(&format!("fs:{}", setup.jobs.display()))
             .with_identity(setup.identity.clone());
         let lock = WorkerLock::acquire(&run_dir, &setup.pool.qname, setup.number)?;
-        let inbox = Inbox::bind(lock)?;
-        let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
+        task_process::remove_kept(&run_dir.path().join(format!("{}.{KEPT}", lock.name())));
         let log = io::stderr().as_fd().try_clone_to_owned().map_err(Error::io("use standard error"))?;
         let title = task_process::title(run_dir.path());
+        // First, since it takes a processor of its own for as long as the rest takes us.
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
+        let inbox = Inbox::bind(lock)?;
+        let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
         // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
         // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
         let options = OpenOptions {
@@ -202,9 +209,8 @@ impl Worker {
                             return self.end().await;
                         }
                     }
-                    // Idle costs one waiting process, not as many as the last job could use, and no folder.
+                    // Idle costs one waiting process, not as many as the last job could use.
                     self.spares.set_ahead(1);
-                    self.leftover = None;
                     self.mouth.say(&Word::Idle);
                 }
                 Order::Stop(_) => return self.end().await,
@@ -244,7 +250,9 @@ impl Worker {
             // They run on: nobody waits for their ends.
             self.watchers.abort_all();
         } else {
-            self.mouth.say(&Word::Left { job, status });
+            let left = Word::Left { job, status };
+            // The manager wakes once, for this and that the next was taken.
+            if self.next.is_some() { self.mouth.say_late(&left) } else { self.mouth.say(&left) }
         }
         if self.next.is_none() {
             self.kept.clear();
@@ -318,13 +326,20 @@ impl Worker {
     /// Nothing of a job's attempts is left in its folder; what serves the next job's is kept for that.
     fn leave_folder(&mut self, run: super::run::Run) {
         // Under `run_as` the places belong to that user; with earlier attempts there may be more than places.
-        let serves_the_next =
-            self.next.is_some() && run.is_first_claim && self.setup.pool.settings.executors.shell.run_as.is_none();
-        let left = if serves_the_next { run.dir.leave(run.places) } else { run.dir.finish().map(|()| None) };
+        let serves_a_next =
+            !self.setup.rows && run.is_first_claim && self.setup.pool.settings.executors.shell.run_as.is_none();
+        let left = if serves_a_next { run.dir.leave(run.places) } else { run.dir.finish().map(|()| None) };
         match left {
-            Ok(leftover) => self.leftover = leftover,
+            Ok(leftover) if self.next.is_some() => self.leftover = leftover,
+            // Its job is not to look as if it went on.
+            Ok(leftover) => self.leftover = leftover.and_then(|leftover| leftover.keep(&self.kept_folder())),
             Err(error) => tracing::warn!(error = chain(&error), "cannot tidy the job's folder"),
         }
+    }
+
+    /// Where the folder of the last job waits for the next one.
+    fn kept_folder(&self) -> PathBuf {
+        self.run_dir.path().join(format!("{}.{KEPT}", self.inbox.lock().name()))
     }
 
     fn lock_of(&self, owner: &Owner) -> Option<WorkerLock> {
