@@ -84,6 +84,11 @@ impl Ground {
         self.folder.join("home")
     }
 
+    /// The queue of a daemon on this ground.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.home().join("state/queue.db")
+    }
+
     /// All processes that carry this ground's home in their environment or, like task executors, in their title.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let mark = format!("HOME={}", self.home().display());

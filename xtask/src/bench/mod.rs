@@ -2,6 +2,7 @@
 //! same run on the same machine. Ratios count; absolute times are this machine's.
 
 mod docker;
+mod drain;
 mod floors;
 mod ground;
 mod hyperqueue;
@@ -24,11 +25,13 @@ use self::{floors::Floors, ground::Ground, table::Row};
 use crate::workspace::Workspace;
 
 const HELP: &str = "\
-cargo xtask bench [--runs N] [--only NAME,..] [--idle SECONDS] [--json FILE] [--record]
+cargo xtask bench [--runs N] [--only NAME,..] [--idle SECONDS] [--drain JOBS] [--json FILE] [--record]
 
   --runs N        measurements of each subject (default 5); the first turn is never counted
-  --only NAME,..  of: w1 w2 w3 w4 w5 w6 docker growth memory faults idle, and growth100k (minutes), which runs only when named
+  --only NAME,..  of: w1 w2 w3 w4 w5 w6 docker drain growth memory faults idle, and growth100k and drain100k
+                  (minutes), which run only when named
   --idle SECONDS  how long the idle daemon is watched (default 15; the budget says 300)
+  --drain JOBS    how many one-task jobs go through 4 workers (default 5000)
   --json FILE     figures and machine facts
   --record        write the table into docs/performance.md
 ";
@@ -38,6 +41,7 @@ cargo xtask bench [--runs N] [--only NAME,..] [--idle SECONDS] [--json FILE] [--
 pub(crate) struct Options {
     pub(crate) runs: usize,
     pub(crate) idle: u64,
+    pub(crate) drain: u32,
     only: Vec<String>,
     json: Option<PathBuf>,
     record: bool,
@@ -60,8 +64,8 @@ struct Report<'a> {
     notes: &'a [String],
 }
 
-/// Takes minutes: only by its name.
-const LARGE: &str = "growth100k";
+/// Take minutes: only by their names.
+const LARGE: [&str; 2] = ["growth100k", "drain100k"];
 
 type Part = (&'static str, fn(&Bench<'_>) -> Result<Vec<Row>>);
 
@@ -74,7 +78,9 @@ const PARTS: &[Part] = &[
     ("w6", scheduler::w6),
     ("docker", docker::docker),
     ("growth", throughput::growth),
-    (LARGE, throughput::growth_large),
+    (LARGE[0], throughput::growth_large),
+    ("drain", drain::drain),
+    (LARGE[1], drain::drain_large),
     ("memory", standing::memory),
     ("faults", standing::faults),
     ("idle", standing::idle),
@@ -115,13 +121,14 @@ pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut options = Self { runs: 5, idle: 15, only: Vec::new(), json: None, record: false };
+        let mut options = Self { runs: 5, idle: 15, drain: 5_000, only: Vec::new(), json: None, record: false };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().with_context(|| format!("`{arg}` needs a value\n\n{HELP}"));
             match arg.as_str() {
                 "--runs" => options.runs = value()?.parse().context("--runs is a number")?,
                 "--idle" => options.idle = value()?.parse().context("--idle is a number of seconds")?,
+                "--drain" => options.drain = value()?.parse().context("--drain is a number of jobs")?,
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--json" => options.json = Some(value()?.into()),
                 "--record" => options.record = true,
@@ -131,11 +138,11 @@ impl Options {
         if let Some(unknown) = options.only.iter().find(|only| !PARTS.iter().any(|(name, _)| name == only)) {
             bail!("there is no part `{unknown}`\n\n{HELP}");
         }
-        anyhow::ensure!(options.runs > 0, "--runs is at least 1");
+        anyhow::ensure!(options.runs > 0 && options.drain > 0, "--runs and --drain are at least 1");
         Ok(options)
     }
 
     fn wants(&self, name: &str) -> bool {
-        (self.only.is_empty() && name != LARGE) || self.only.iter().any(|only| only == name)
+        (self.only.is_empty() && !LARGE.contains(&name)) || self.only.iter().any(|only| only == name)
     }
 }
