@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn reopen(path: &Path, what: &str, check: Check) -> Result<Sqlite, job_queue::Error> {
     let opened = Instant::now();
-    let queue = Sqlite::open(path, &OpenOptions { check, ..OpenOptions::default() })?;
+    // As workers and the verbs of the command line do, who have nothing else to do meanwhile.
+    let queue = Sqlite::open(path, &OpenOptions { check, on_caller: true, ..OpenOptions::default() })?;
     println!("{what}      {:>10.0} us", opened.elapsed().as_secs_f64() * 1e6);
     Ok(queue)
 }
