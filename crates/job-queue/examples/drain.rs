@@ -156,6 +156,7 @@ fn job(workflow: &Workflow, queue: QueueName) -> NewJob {
         tasks: 1,
         labels: Default::default(),
         key: None,
+        limit_key: None,
         priority: 0,
         run_at: None,
         submitter: "drain".into(),
