@@ -504,7 +504,7 @@ fn f36_f41_what_is_wrong_with_a_server_is_said() {
     }
     host.qmanager(["queue", "migrate"]).success();
     host.qmanager(["list"]).success();
-    database.sql("UPDATE qmanager.migration SET version = 99");
+    database.sql("INSERT INTO qmanager.migration (version, by_program) VALUES (99, 'test')");
     let refused = host.qmanager(["list"]).expect(5);
     assert!(refused.stderr.contains("newer qmanager"), "{refused:?}");
     let nobody = Host::new().with_env("QMANAGER__DB__URL", "postgres://u:canary@127.0.0.1:1/d");

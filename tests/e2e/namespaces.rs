@@ -9,10 +9,11 @@ use std::{
 };
 
 use job_queue::conformance::{own::OwnServer, server::missing};
+use rustix::process::Signal;
 
 use crate::{
     harness::{Host, now, tell, until, until_within},
-    witness::Witness,
+    witness::{Mark, Witness},
 };
 
 /// The poll floor on PostgreSQL.
@@ -269,6 +270,61 @@ fn f14_f39_a_host_whose_cable_is_pulled() {
     assert_eq!(rows, [once, again, again, once], "{tasks}");
     let owner = site.server.sql("qm", &format!("SELECT epoch FROM qmanager.job WHERE id = '{job}'"));
     assert_eq!(owner, ["2"], "it was taken once");
+}
+
+/// A host that is suspended with all that runs on it, past its lease: another goes on; when it wakes, its task is ended
+/// before it can succeed, and nothing is written about it.
+#[test]
+fn f14_a_host_that_was_suspended() {
+    let Some(site) = Site::new(2, Duration::from_secs(6)) else { return };
+    let (asleep, other) = (site.host(1), site.host(2));
+    let witness = Witness::new(site.shared.path());
+    let text = [
+        witness.task("first", &[], "true"),
+        site.long(&witness, "long", "first", "true"),
+        witness.task("last", &["long".into()], "true"),
+    ];
+    let workflow = asleep.write("w.yaml", text.concat());
+    let workflow = workflow.to_str().expect("text");
+    let mut daemon = asleep.start(&["--workers", "1"]);
+    let job = other.submit(&[workflow]);
+    until("the long task runs", || !site.alive("long", 1).is_empty());
+    let mut awake = other.start(&["--workers", "1"]);
+    until("all of it is stopped", || {
+        let processes = asleep.processes();
+        processes.iter().for_each(|(pid, _)| signal(*pid, Signal::STOP));
+        asleep.processes() == processes && processes.iter().all(|(pid, _)| is_stopped(*pid))
+    });
+    until("it goes on elsewhere", || !site.alive("long", 2).is_empty());
+    let woke = now();
+    asleep.processes().iter().for_each(|(pid, _)| signal(*pid, Signal::CONT));
+    until("its task has ended", || asleep.processes().iter().all(|(_, line)| !line.contains("alive.")));
+    tell(&format!("the task of the host that was suspended ended {:?} after it woke", woke.elapsed()));
+    site.go();
+    other.qmanager(["wait", &job, "--timeout", "60s"]).success();
+    let testimony = witness.read();
+    let begins = testimony.begins();
+    assert_eq!((begins["first"], begins["long"], begins["last"]), (1, 2, 1));
+    let ends = testimony.lines.iter().filter(|(mark, task, _)| *mark == Mark::End && task == "long");
+    assert_eq!(ends.map(|(.., attempt)| *attempt).collect::<Vec<_>>(), [2]);
+    let granted = format!("seq >= (SELECT min(seq) FROM audit WHERE job = '{job}' AND epoch > 1)");
+    let late = format!("WHERE job = '{job}' AND by = '{}' AND {granted}", address(1));
+    assert_eq!(site.count(&late), 0, "the host that was suspended wrote late");
+    for (host, daemon) in [(&asleep, &mut daemon), (&other, &mut awake)] {
+        until("it is well", || healthy(host));
+        host.qmanager(["stop"]).success();
+        daemon.wait().success();
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    // It may have ended in between.
+    let _gone = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a pid"), signal);
+}
+
+fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
 }
 
 /// A cable that is put back before the lease's end: nobody else takes the job, nothing is run again, and what ended
