@@ -25,6 +25,7 @@ mod postgres;
 
 mod wake;
 
+mod cells;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;

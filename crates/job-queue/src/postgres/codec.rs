@@ -2,17 +2,21 @@
 
 use std::str::FromStr;
 
-use tokio_postgres::{Row, types::FromSql};
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Type},
+};
 use uuid::Uuid;
-use workflow_model::{Attempt, Cause, Epoch, JobId, TaskIx, TaskStatus};
+use workflow_model::{Cause, Epoch, JobId, TaskIx, TaskStatus};
 
 use super::{
     failure::Failure,
     session::{Param, Session},
 };
 use crate::{
-    AttemptProcess, Counts, Error, JobRow, Owner, TaskRow,
-    word::{cancel_how, stop_text, stop_why},
+    Error, JobRow, TaskRow,
+    cells::{self, Cells},
+    word::stop_text,
 };
 
 /// The columns that [`job_row`] reads, in its order: of job `j` and its lease `l`.
@@ -31,44 +35,28 @@ pub(super) struct Stored {
 
 /// Reads [`JOB_COLUMNS`], the first of them at `at`.
 pub(super) fn job_row(row: &Row, at: usize) -> Result<Stored, Error> {
-    let owner = match (get(row, at + 23)?, get(row, at + 24)?, get(row, at + 25)?) {
-        (Some(host), Some(run_dir), Some(slot)) => Some(Owner { host, run_dir, slot }),
-        _ => None,
-    };
-    let labels: &str = get(row, at + 6)?;
-    let job = JobRow {
-        id: job_id(get(row, at)?)?,
-        queue: parsed(row, at + 1)?,
-        name: get(row, at + 2)?,
-        status: parsed(row, at + 3)?,
-        cause: maybe(row, at + 4)?,
-        message: get(row, at + 5)?,
-        labels: serde_json::from_str(labels).map_err(|e| Error::Damaged(format!("labels of a job: {e}")))?,
-        key: get(row, at + 7)?,
-        priority: get(row, at + 8)?,
-        run_at: get(row, at + 9)?,
-        submitter: get(row, at + 10)?,
-        hash: get(row, at + 11)?,
-        tasks: count(row, at + 12)?,
-        counts: Counts {
-            running: count(row, at + 13)?,
-            succeeded: count(row, at + 14)?,
-            failed: count(row, at + 15)?,
-            skipped: count(row, at + 16)?,
-            cancelled: count(row, at + 17)?,
-        },
-        created: get(row, at + 18)?,
-        started: get(row, at + 19)?,
-        ended: get(row, at + 20)?,
-        round: count(row, at + 21)?,
-        epoch: epoch(row, at + 22)?,
-        owner,
-        lease_until: get(row, at + 26)?,
-        cancel: get::<Option<&str>>(row, at + 27)?.map(cancel_how).transpose()?,
-        store: get(row, at + 28)?,
-        limit_key: get(row, at + 29)?,
-    };
-    Ok(Stored { seq: get(row, at + 30)?, job })
+    Ok(Stored { seq: get(row, at + 30)?, job: cells::job(&Values(row, at))? })
+}
+
+/// A row's values from a column on.
+struct Values<'a>(&'a Row, usize);
+
+impl Cells for Values<'_> {
+    fn text(&self, place: usize) -> Result<Option<&str>, Error> {
+        get(self.0, self.1 + place)
+    }
+
+    fn number(&self, place: usize) -> Result<Option<i64>, Error> {
+        let column = self.1 + place;
+        if *self.0.columns()[column].type_() == Type::INT4 {
+            return Ok(get::<Option<i32>>(self.0, column)?.map(i64::from));
+        }
+        get(self.0, column)
+    }
+
+    fn id(&self, place: usize) -> Result<JobId, Error> {
+        job_id(get(self.0, self.1 + place)?)
+    }
 }
 
 /// A job's task rows, by index.
@@ -76,35 +64,7 @@ pub(super) async fn task_rows(session: &Session, seq: i64) -> Result<Vec<TaskRow
     const SQL: &str = "SELECT ix, status, attempt, retries, losses, cause, message, code, started, ended, retry_at, pid, \
          start_time, boot_id, host, nonce, stopping FROM qmanager.task WHERE job = $1 ORDER BY ix";
     let rows = session.rows(SQL, &[&seq]).await?;
-    Ok(rows.iter().map(task_row).collect::<Result<_, Error>>()?)
-}
-
-fn task_row(row: &Row) -> Result<TaskRow, Error> {
-    let attempt_process = match get(row, 11)? {
-        Some(pid) => Some(AttemptProcess {
-            pid,
-            start_time: wide(get(row, 12)?)?,
-            boot_id: get(row, 13)?,
-            host: get(row, 14)?,
-            nonce: parsed(row, 15)?,
-        }),
-        None => None,
-    };
-    Ok(TaskRow {
-        task: TaskIx(count(row, 0)?),
-        status: parsed(row, 1)?,
-        attempt: Attempt(count(row, 2)?),
-        retries: count(row, 3)?,
-        losses: count(row, 4)?,
-        cause: maybe(row, 5)?,
-        message: get(row, 6)?,
-        code: get(row, 7)?,
-        started: get(row, 8)?,
-        ended: get(row, 9)?,
-        retry_at: get(row, 10)?,
-        attempt_process,
-        stopping: get::<Option<&str>>(row, 16)?.map(stop_why).transpose()?,
-    })
+    Ok(rows.iter().map(|row| cells::task(&Values(row, 0))).collect::<Result<_, Error>>()?)
 }
 
 /// Task rows column by column, as `unnest` takes them.
@@ -260,12 +220,4 @@ where
     Error: From<T::Err>,
 {
     Ok(get::<&str>(row, column)?.parse()?)
-}
-
-fn maybe<T>(row: &Row, column: usize) -> Result<Option<T>, Error>
-where
-    T: FromStr,
-    Error: From<T::Err>,
-{
-    Ok(get::<Option<&str>>(row, column)?.map(str::parse).transpose()?)
 }

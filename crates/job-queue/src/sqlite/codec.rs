@@ -3,11 +3,12 @@
 use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use workflow_model::{Attempt, Epoch, JobId, JobStatus, QueueName, TaskIx, TaskStatus};
+use workflow_model::{Epoch, JobId, JobStatus, QueueName, TaskStatus};
 
 use crate::{
-    AttemptProcess, Counts, Error, JobRow, Owner, TaskRow,
-    word::{cancel_how, stop_text, stop_why},
+    Error, JobRow, TaskRow,
+    cells::{self, Cells},
+    word::stop_text,
 };
 
 /// The columns that [`job_row`] reads, in its order.
@@ -22,49 +23,21 @@ pub(super) struct Stored {
 }
 
 pub(super) fn job_row(row: &Row<'_>) -> Result<Stored, Error> {
-    let owner = match (row.get(23)?, row.get(24)?, row.get(25)?) {
-        (Some(host), Some(run_dir), Some(slot)) => Some(Owner { host, run_dir, slot }),
-        _ => None,
-    };
-    let labels = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
-    let labels = if labels == "{}" {
-        Default::default()
-    } else {
-        serde_json::from_str(labels).map_err(|e| Error::Damaged(format!("labels of a job: {e}")))?
-    };
-    let job = JobRow {
-        id: parsed(row, 0)?,
-        queue: parsed(row, 1)?,
-        name: row.get(2)?,
-        status: parsed(row, 3)?,
-        cause: maybe(row, 4)?,
-        message: row.get(5)?,
-        labels,
-        key: row.get(7)?,
-        priority: row.get(8)?,
-        run_at: row.get(9)?,
-        submitter: row.get(10)?,
-        hash: row.get(11)?,
-        tasks: row.get(12)?,
-        counts: Counts {
-            running: row.get(13)?,
-            succeeded: row.get(14)?,
-            failed: row.get(15)?,
-            skipped: row.get(16)?,
-            cancelled: row.get(17)?,
-        },
-        created: row.get(18)?,
-        started: row.get(19)?,
-        ended: row.get(20)?,
-        round: row.get(21)?,
-        epoch: Epoch(row.get(22)?),
-        owner,
-        lease_until: row.get(26)?,
-        cancel: row.get_ref(27)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(cancel_how).transpose()?,
-        store: row.get(28)?,
-        limit_key: row.get(29)?,
-    };
-    Ok(Stored { seq: row.get(30)?, job })
+    Ok(Stored { seq: row.get(30)?, job: cells::job(row)? })
+}
+
+impl Cells for Row<'_> {
+    fn text(&self, place: usize) -> Result<Option<&str>, Error> {
+        Ok(self.get_ref(place)?.as_str_or_null().map_err(rusqlite::Error::from)?)
+    }
+
+    fn number(&self, place: usize) -> Result<Option<i64>, Error> {
+        Ok(self.get(place)?)
+    }
+
+    fn id(&self, place: usize) -> Result<JobId, Error> {
+        parsed(self, place)
+    }
 }
 
 const TASK_COLUMNS: &str = "ix, status, attempt, retries, losses, cause, message, code, started, ended, retry_at, pid, \
@@ -73,35 +46,7 @@ const TASK_COLUMNS: &str = "ix, status, attempt, retries, losses, cause, message
 /// A job's task rows, by index.
 pub(super) fn task_rows(conn: &Connection, seq: i64) -> Result<Vec<TaskRow>, Error> {
     let mut statement = conn.prepare_cached(&format!("SELECT {TASK_COLUMNS} FROM task WHERE job = ?1 ORDER BY ix"))?;
-    statement.query_and_then([seq], task_row)?.collect()
-}
-
-fn task_row(row: &Row<'_>) -> Result<TaskRow, Error> {
-    let attempt_process = match row.get(11)? {
-        Some(pid) => Some(AttemptProcess {
-            pid,
-            start_time: row.get(12)?,
-            boot_id: row.get(13)?,
-            host: row.get(14)?,
-            nonce: parsed(row, 15)?,
-        }),
-        None => None,
-    };
-    Ok(TaskRow {
-        task: TaskIx(row.get(0)?),
-        status: parsed(row, 1)?,
-        attempt: Attempt(row.get(2)?),
-        retries: row.get(3)?,
-        losses: row.get(4)?,
-        cause: maybe(row, 5)?,
-        message: row.get(6)?,
-        code: row.get(7)?,
-        started: row.get(8)?,
-        ended: row.get(9)?,
-        retry_at: row.get(10)?,
-        attempt_process,
-        stopping: row.get_ref(16)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(stop_why).transpose()?,
-    })
+    statement.query_and_then([seq], |row| cells::task(row))?.collect()
 }
 
 /// Writes a whole task row over what was there.
@@ -173,7 +118,7 @@ fn brief_row(row: &Row<'_>) -> Result<Brief, Error> {
     })
 }
 
-/// How many tasks are in each state that [`Counts`] counts, as differences.
+/// How many tasks are in each state that [`crate::Counts`] counts, as differences.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deltas {
     pub(super) running: i64,
@@ -216,15 +161,6 @@ where
     Error: From<T::Err>,
 {
     Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?.parse()?)
-}
-
-fn maybe<T>(row: &Row<'_>, column: usize) -> Result<Option<T>, Error>
-where
-    T: FromStr,
-    Error: From<T::Err>,
-{
-    let text = row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-    Ok(text.map(str::parse).transpose()?)
 }
 
 /// A queue's name as stored.
