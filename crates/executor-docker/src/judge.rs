@@ -67,6 +67,15 @@ pub(crate) async fn is_suspect(engine: &Engine, state: &ContainerState) -> Resul
     })
 }
 
+/// Whether the container was made before the engine began; so also where that cannot be told.
+pub(crate) async fn is_older_than(engine: &Engine, found: &ContainerInspectResponse) -> Result<bool, Trouble> {
+    let made = found.created.as_deref().and_then(time);
+    Ok(match (engine.began().await?, made) {
+        (Some(began), Some(made)) => began >= made,
+        _ => true,
+    })
+}
+
 /// The outcome by what the engine says of an ended container.
 pub(crate) async fn outcome(
     engine: &Engine,

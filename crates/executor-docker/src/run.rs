@@ -144,6 +144,14 @@ impl Run<'_, '_> {
             return Ok(message::lost(format!("a container of another origin has the name {name}: remove it")));
         }
         match judge::stage(&found) {
+            // The engine that was told to start it is gone, and the new one knows nothing of it: it may have run (F52).
+            Stage::Created if self.done == Done::Start && judge::is_older_than(&engine, &found).await? => {
+                Ok(self.ladder.outcome(self.spec).unwrap_or_else(|| {
+                    message::lost(
+                        "the engine was restarted when the container was to be started; whether it ran is unknown",
+                    )
+                }))
+            }
             Stage::Created => self.launch(&engine).await,
             Stage::Running => self.follow(&engine, &found).await,
             Stage::Ended => self.found_ended(&engine, found).await,
