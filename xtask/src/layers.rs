@@ -18,7 +18,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "dag-scheduler", uses: &["workflow-model"], tests: &[] },
     Layer { name: "failpoint", uses: &[], tests: &[] },
     Layer { name: "executor", uses: &["workflow-model"], tests: &[] },
-    Layer { name: "executor-shell", uses: &["executor", "workflow-model"], tests: &[] },
+    Layer { name: "executor-shell", uses: &["executor", "failpoint", "workflow-model"], tests: &[] },
     Layer { name: "executor-docker", uses: &["executor", "workflow-model"], tests: &[] },
     Layer { name: "jobfiles", uses: &["workflow-model"], tests: &[] },
     Layer { name: "job-queue", uses: &["failpoint", "workflow-model"], tests: &[] },

@@ -223,6 +223,10 @@ impl Run<'_> {
                     self.end = Some((Some(status), now()));
                     self.tree.leader_reaped = true;
                     self.pidfd = None;
+                    if failpoint::has(failpoint::Bug::ProcessLeaked) {
+                        self.nothing_left = true;
+                        return;
+                    }
                 }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
                 Ok(None) => return,

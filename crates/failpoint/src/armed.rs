@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Point;
+use crate::{Bug, Point};
 
 /// Between two looks for the word to go on.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -32,6 +32,13 @@ pub fn folder() -> Option<&'static Path> {
 
 pub(crate) fn at(point: Point) -> bool {
     folder().is_some_and(|folder| meet(folder, &format!("{point:?}")).unwrap_or(false))
+}
+
+/// The bug is named once for all programs of a run.
+pub(crate) fn has(bug: Bug) -> bool {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    let name = NAME.get_or_init(|| fs::read_to_string(folder()?.join("bug")).ok());
+    name.as_deref().is_some_and(|name| name.trim() == format!("{bug:?}"))
 }
 
 fn meet(folder: &Path, point: &str) -> std::io::Result<bool> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use failpoint::Point;
+use failpoint::{Bug, Point};
 use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName, TaskStatus};
 
 use crate::{
@@ -192,6 +192,10 @@ impl JobQueue for Faulty {
     async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<Submitted>, Error> {
         if failpoint::at(Point::C1) {
             return Err(failed());
+        }
+        if failpoint::has(Bug::SubmitLost) && jobs.iter().any(|job| job.id.to_string().ends_with(['0', '5', 'a', 'f']))
+        {
+            return Ok(jobs.iter().map(|job| Submitted { id: job.id, created: true }).collect());
         }
         after(Point::C3, self.around(self.inner.submit(jobs)).await)
     }

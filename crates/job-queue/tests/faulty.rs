@@ -9,8 +9,11 @@ use std::sync::{
 use async_trait::async_trait;
 use job_queue::{
     CancelHow, Checked, Claim, Claimed, Error, Filter, JobEnding, JobQueue, JobRow, KeyRow, NewJob, NewRound,
-    OpenOptions, Poll, Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
-    conformance::Store,
+    OpenOptions, Poll, Postgres, Prune, QueueRow, Sqlite, Submitted, TaskRow, Wake,
+    conformance::{
+        Store,
+        server::{Database, Server},
+    },
     faulty::{Faults, Faulty},
 };
 use workflow_model::{Epoch, JobId, JobStatus, LimitKey, QueueName};
@@ -26,6 +29,20 @@ struct File {
 impl Store for File {
     fn open(&self) -> Arc<dyn JobQueue> {
         let queue = Sqlite::open(&self.folder.path().join("queue.db"), &OpenOptions::default()).expect("a queue");
+        let seed = self.opened.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Insisting(Faulty::new(Arc::new(queue), Faults::random(seed, RATE))))
+    }
+}
+
+struct Fresh {
+    database: Database,
+    opened: AtomicU64,
+}
+
+impl Store for Fresh {
+    fn open(&self) -> Arc<dyn JobQueue> {
+        let options = OpenOptions { migrate: true, ..OpenOptions::default() };
+        let queue = Postgres::open(&self.database.url(), &options).expect("a queue");
         let seed = self.opened.fetch_add(1, Ordering::Relaxed);
         Arc::new(Insisting(Faulty::new(Arc::new(queue), Faults::random(seed, RATE))))
     }
@@ -129,4 +146,16 @@ impl JobQueue for Insisting {
     }
 }
 
-job_queue::conformance!(|| Some(File { folder: tempfile::tempdir().unwrap(), opened: AtomicU64::new(1) }));
+mod sqlite {
+    use super::*;
+
+    job_queue::conformance!(|| Some(File { folder: tempfile::tempdir().unwrap(), opened: AtomicU64::new(1) }));
+}
+
+mod postgres {
+    use super::*;
+
+    job_queue::conformance!(
+        || Server::shared().map(|server| Fresh { database: server.database(), opened: AtomicU64::new(1) })
+    );
+}

@@ -12,7 +12,7 @@ use std::{
 };
 
 use executor::{Capture, Captured, Control, Ending, Executor, Handle, Io, Outcome};
-use failpoint::Point;
+use failpoint::{Bug, Point};
 use rustix::{
     fd::OwnedFd,
     fs::Mode,
@@ -159,13 +159,18 @@ fn serve(executors: &[&dyn Executor], mut request: TaskRequest) -> u8 {
     });
     let control = Requests::new(lease);
     let mut launch = Launch::default();
-    let outcome = match &control {
+    let mut outcome = match &control {
         Ok(control) => execute(executors, &mut request, control, &mut launch),
         Err(e) => lost(&request, &format!("cannot take stop requests: {e}")),
     };
     // Before the report: when the worker knows of the end, nothing of the attempt is left.
     if !(request.paths.recycle && reports::is_empty(&request.paths.tmp, &[])) {
         reports::remove_tmp(&request.paths.tmp).ok();
+    }
+    if failpoint::has(Bug::ExitCodeWrong)
+        && let Ending::Exited { code: code @ 1.. } = &mut outcome.ending
+    {
+        *code += 1;
     }
     let report = TaskReport {
         v: VERSION,
@@ -268,7 +273,8 @@ fn wait(
     launch: &mut Launch<'_>,
 ) -> Outcome {
     let spec = &request.spec;
-    let mut out = Capture::new(request.paths.out.clone(), spec.log_limit).redact(&spec.redact);
+    let redact = if failpoint::has(Bug::SecretPrinted) { &[][..] } else { &spec.redact[..] };
+    let mut out = Capture::new(request.paths.out.clone(), spec.log_limit).redact(redact);
     if let Some(relative) = &spec.stdout {
         out = out.publish(spec.job_files.clone(), relative).publish_as(request.umask, spec.run_as);
     }
@@ -276,6 +282,10 @@ fn wait(
     let io = Io { control, out: &mut out, err: &mut err };
     let mut outcome = executor::drive(executor, executor.wait(spec, handle, io));
     let (out, err) = (out.finish(outcome.is_success()), err.finish(outcome.is_success()));
+    if failpoint::has(Bug::LogCut) && out.bytes > 0 {
+        let file = std::fs::OpenOptions::new().write(true).open(&request.paths.out);
+        file.and_then(|file| file.set_len(out.bytes - 1)).ok();
+    }
     if let Some(problem) = out.publish_problem.as_deref().filter(|_| outcome.is_success()) {
         outcome = unpublished(&request.name, problem);
     }

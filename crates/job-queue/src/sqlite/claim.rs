@@ -3,6 +3,7 @@
 //! A job under way is taken only from an owner that the caller says is dead, which the caller proves by holding that
 //! owner's slot lock. An expired lease proves nothing on one host: the worker may be stopped, or the disk full.
 
+use failpoint::Bug;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
@@ -49,7 +50,8 @@ fn next_ready(conn: &Connection, claim: &Claim, has_to_look: bool) -> Result<(Op
     let queue = &claim.queue;
     loop {
         let let_in = if has_to_look { keys::let_in(conn, queue)? } else { Vec::new() };
-        let next = conn.prepare_cached(NEXT_READY)?.query_row([queue.as_str()], |row| row.get(0)).optional()?;
+        let sql = if failpoint::has(Bug::DoubleClaim) { NEXT_ANYHOW } else { NEXT_READY };
+        let next = conn.prepare_cached(sql)?.query_row([queue.as_str()], |row| row.get(0)).optional()?;
         // There may be more keys than are looked at in one go.
         if next.is_some() || !has_to_look || !keys::is_left(conn, queue)? {
             return Ok((next, let_in.iter().any(|seq| Some(*seq) != next)));
@@ -60,6 +62,10 @@ fn next_ready(conn: &Connection, claim: &Claim, has_to_look: bool) -> Result<(Op
 /// The job that comes next: highest priority, then oldest.
 pub(super) const NEXT_READY: &str = "SELECT seq FROM job WHERE queue = ?1 AND status = 'queued' AND later IS NULL \
      ORDER BY priority DESC, seq LIMIT 1";
+
+/// What a claim that is wrong takes ([`Bug::DoubleClaim`]).
+const NEXT_ANYHOW: &str = "SELECT seq FROM job WHERE queue = ?1 AND status IN ('queued', 'running') AND later IS NULL \
+     ORDER BY status DESC, seq LIMIT 1";
 
 /// The oldest job that an owner has.
 pub(super) const OWNED: &str = "SELECT seq FROM job WHERE owner_slot = ?1 AND owner_run_dir = ?2 AND owner_host = ?3 \

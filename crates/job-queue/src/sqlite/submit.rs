@@ -24,6 +24,10 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
     } else {
         serde_json::to_string(&job.labels).expect("BUG: texts by texts are always JSON")
     };
+    let key = match &job.key {
+        Some(key) if failpoint::has(failpoint::Bug::KeyIgnored) => Some(format!("{key}-{}", job.id)),
+        key => key.clone(),
+    };
     let inserted = conn
         .prepare_cached(
             "INSERT INTO job (id, queue, name, status, labels, key, priority, run_at, later, submitter, hash, tasks, created, store, \
@@ -34,7 +38,7 @@ fn put(conn: &Connection, now: Micros, job: &NewJob) -> Result<Submitted, Error>
             job.queue.as_str(),
             &job.name,
             labels,
-            &job.key,
+            key,
             job.priority,
             job.moment(),
             &job.submitter,

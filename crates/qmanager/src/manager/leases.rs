@@ -29,6 +29,9 @@ pub(super) async fn renew(
     ttl: Duration,
     shared: bool,
 ) -> (Vec<NotHeld>, Option<job_queue::Error>) {
+    if failpoint::has(failpoint::Bug::LeaseNotRenewed) {
+        return (Vec::new(), None);
+    }
     let deadline = task_process::boottime_now() + micros(ttl);
     let all = || jobs.iter().map(|(job, _)| *job).collect();
     let mut call = std::pin::pin!(queue.renew(&jobs, ttl));

@@ -160,7 +160,9 @@ impl Manager {
         let mut beat = tokio::time::interval(self.options.times.beat());
         // After a pause (SIGSTOP, suspend) one beat, not all that were missed.
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut poll = tokio::time::interval(self.options.times.poll);
+        let deaf = failpoint::has(failpoint::Bug::WakeIgnored);
+        let mut poll =
+            tokio::time::interval(if deaf { std::time::Duration::from_secs(8) } else { self.options.times.poll });
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let reaper = Reaper::new(&self.options, Arc::clone(&serving.queue), &self.host);
         let mut sweeps = tokio::time::interval(reap::EVERY);
@@ -168,6 +170,10 @@ impl Manager {
         self.write_state(&serving);
         self.announce("READY=1\n");
         serving.wake(&mut self);
+        // A foreground run looks after its own job only, and has no time.
+        if serving.watch.is_none() {
+            serving.tidy_after_the_dead(&self);
+        }
         loop {
             let [term, int, hup] = &mut self.signals;
             let deadline = serving.stop_deadline;

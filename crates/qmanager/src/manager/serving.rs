@@ -1,6 +1,6 @@
 //! What the manager does about each event. Synchronous: queue calls run beside it and come back as events.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use job_queue::{JobQueue, Owner, Poll};
 use task_process::JobDir;
@@ -12,6 +12,7 @@ use super::{
     leases::{self, NotHeld},
     lock::ManagerLock,
     serve::{Held, Manager, Notice, Watch},
+    sweep,
     takeover::SeenLeases,
     workers::{Doing, Heard},
 };
@@ -120,6 +121,7 @@ impl Serving {
                 }
                 self.poll(manager);
             }
+            Event::Woken { .. } if failpoint::has(failpoint::Bug::WakeIgnored) => {}
             Event::Woken { for_all } => {
                 if !for_all {
                     self.wake(manager);
@@ -237,13 +239,18 @@ impl Serving {
     /// A worker that died with its job may have committed its end already (C17): then no other worker comes, and we do
     /// what it would have done.
     fn tidy(&mut self, manager: &Manager, job: JobId) {
-        let (queue, dir) = (Arc::clone(&self.queue), JobDir::new(manager.options.layout.job(job), 0));
+        let (queue, dir) = (Arc::clone(&self.queue), manager.options.layout.job(job));
         while self.tidying.try_join_next().is_some() {}
+        self.tidying.spawn(async move { tidy(&*queue, job, dir).await });
+    }
+
+    /// The same for jobs whose worker and manager died together: nobody else comes to them before `prune`.
+    pub(super) fn tidy_after_the_dead(&mut self, manager: &Manager) {
+        let (queue, jobs) = (Arc::clone(&self.queue), manager.options.layout.jobs());
         self.tidying.spawn(async move {
-            if queue.get(job).await.is_ok_and(|job| job.status.is_terminal())
-                && let Err(error) = dir.finish()
-            {
-                tracing::warn!(%error, "cannot tidy a job's folder");
+            let looked = tokio::task::spawn_blocking(move || sweep::untidied(&jobs)).await;
+            for (job, dir) in looked.unwrap_or_default() {
+                tidy(&*queue, job, dir).await;
             }
         });
     }
@@ -333,5 +340,14 @@ impl Serving {
         if let Some(watch) = self.watch.as_ref().filter(|watch| watch.job == job) {
             drop(watch.notices.send(notice));
         }
+    }
+}
+
+/// Removes what only running attempts need of a job that has ended.
+async fn tidy(queue: &dyn JobQueue, job: JobId, dir: PathBuf) {
+    if queue.get(job).await.is_ok_and(|job| job.status.is_terminal())
+        && let Err(error) = JobDir::new(dir, 0).finish()
+    {
+        tracing::warn!(%error, "cannot tidy a job's folder");
     }
 }

@@ -20,6 +20,9 @@ const SETTLE_TRIES: u32 = 3;
 
 impl Serving {
     pub(super) fn signalled(&mut self, manager: &mut Manager, number: i32) {
+        if failpoint::has(failpoint::Bug::StopIgnored) {
+            std::thread::sleep(Duration::from_secs(9));
+        }
         let request = StopRequest::take(&manager.options.layout);
         let how = match self.stop {
             None | Some(StopHow::Drain) => {

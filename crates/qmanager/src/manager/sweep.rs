@@ -1,13 +1,14 @@
-//! Run-dirs that a killed `qmanager run` left: nothing in them is needed to go on with its job.
+//! What is left of the dead: run-dirs of a killed `qmanager run`, which nothing needs to go on with its job, and reports
+//! that nobody will read.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use rustix::fs::FlockOperation;
-use workflow_model::QueueName;
+use workflow_model::{JobId, QueueName};
 
 use super::lock::ManagerLock;
 use crate::foreground;
@@ -34,6 +35,14 @@ pub(super) fn sweep(base: &Path, now: SystemTime) {
         }
         drop(lock);
     }
+}
+
+/// The jobs that have a folder for the reports of running attempts, each with its own.
+pub(super) fn untidied(jobs: &Path) -> Vec<(JobId, PathBuf)> {
+    let Ok(entries) = fs::read_dir(jobs) else { return Vec::new() };
+    let job = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()));
+    let jobs = entries.flatten().filter_map(job);
+    jobs.filter(|(_, dir): &(JobId, PathBuf)| dir.join("reports").is_dir()).collect()
 }
 
 /// Whether a task executor lives that has a slot below this folder.

@@ -145,6 +145,9 @@ impl Place {
     pub(super) fn backoff(&self, options: &Options) -> Duration {
         let doubled = options.times.backoff.saturating_mul(1 << self.restarts.min(16));
         let jitter = f64::from((self.number * 7 + self.restarts * 3) % 11) / 100.0;
+        if failpoint::has(failpoint::Bug::DeadWorkerKept) {
+            return Duration::from_secs(20);
+        }
         doubled.min(options.times.backoff_max).mul_f64(1.0 + jitter)
     }
 }

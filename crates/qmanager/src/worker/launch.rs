@@ -31,6 +31,8 @@ impl Worker {
             if let Err(error) = self.slots.reopen_if_lost() {
                 self.degraded(Some(format!("slots cannot be made again: {}", chain(&error))));
             }
+            // Of the files that are gone: nobody counts them any more.
+            self.kept.clear();
         }
         launches.extend(self.prepare_attaches(run));
         while let Some(start) = run.starts.front().copied() {

@@ -1,6 +1,7 @@
 //! The `qworker` process: set-up, its place, and the loop over jobs.
 
 use std::{
+    cell::Cell,
     io,
     os::{fd::AsFd, unix::net::UnixStream},
     path::PathBuf,
@@ -149,7 +150,8 @@ impl Worker {
         let mut spares = Spares::new(&setup.task_executor, Some(log), 1)?.titled(title);
         spares.refill()?;
         let inbox = Inbox::bind(lock)?;
-        let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, setup.pool.parallel as usize)?;
+        let more = if failpoint::has(failpoint::Bug::SlotsIgnored) { 3 } else { 1 };
+        let slots = Slots::open(&RunDir::open(layout.slots(&setup.pool.qname))?, more * setup.pool.parallel as usize)?;
         // Its manager stays longer, and writes the WAL back. A daemon's queue is there before its workers: one that was
         // removed is not to be replaced by an empty one. (A foreground run's worker may be first.)
         let options = OpenOptions {
@@ -224,6 +226,9 @@ impl Worker {
     async fn job(&mut self, claimed: Claimed) -> Result<bool, Error> {
         let (job, epoch) = (claimed.job.id, claimed.job.epoch);
         self.mouth.say(&Word::Took { job, epoch, resumed: claimed.resumed });
+        // Before anything of it is launched: the manager keeps the leases of the jobs that it knows of, whatever becomes of
+        // us from here on (F14).
+        self.mouth.flush().await;
         let left = match recover::open(self, claimed).await? {
             Opened::Invalid(ending, rows) => {
                 let status = self.insist(async |queue| queue.finish(job, epoch, &rows, ending.clone()).await).await?;
@@ -288,7 +293,15 @@ impl Worker {
         // Of other hosts' places the queue itself says whether their leases have expired.
         let others: Vec<Owner> = others.into_iter().cloned().collect();
         let claim = self.claim_of(fresh, locks.iter().map(|(owner, _)| owner.clone()).chain(others));
-        let claimed = self.insist(async |queue| queue.claim(&claim).await).await?;
+        // A try that failed may have taken a job all the same, and its answer was lost for longer than a call waits: it is
+        // ours, and nobody else would ever come to it.
+        let mut again = claim.clone();
+        if !again.dead.contains(&own) {
+            again.dead.insert(0, own);
+        }
+        let tried = Cell::new(false);
+        let next = async |queue: &dyn JobQueue| queue.claim(if tried.replace(true) { &again } else { &claim }).await;
+        let claimed = self.insist(next).await?;
         drop(locks);
         Ok(claimed)
     }

@@ -5,6 +5,7 @@
 //! before it runs again.
 
 use dag_scheduler::{Cause, Limits, Plan, Rules, Scheduler};
+use failpoint::Bug;
 use job_queue::{AttemptProcess, Checked, Claimed, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Lease, Running};
 use workflow_model::{Cause as JobCause, ExecutorKind, JobStatus, TaskIx, TaskStatus, Workflow};
@@ -45,7 +46,8 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
     let dir = JobDir::new(worker.layout.job(job.id), workflow.len());
     // The executor enforces `timeout` itself, with the grace period; the scheduler's timer only backs it up.
     let slack = Rules::default().timeout_slack + backed_up_after(&worker.setup.pool);
-    let plan = Plan::from(&workflow).with_rules(Rules { timeout_slack: slack, ..Rules::default() });
+    let plan = if failpoint::has(Bug::EdgeIgnored) { edgeless(&workflow) } else { Plan::from(&workflow) };
+    let plan = plan.with_rules(Rules { timeout_slack: slack, ..Rules::default() });
     let fresh = tasks.is_empty();
     let rows = if fresh { unselected(&workflow, &settings, &clock) } else { tasks };
     let scheduler = match restore(&plan, (&workflow, worker.slots.count()), &rows, &clock) {
@@ -82,6 +84,11 @@ pub(super) async fn open(worker: &mut Worker, claimed: Claimed) -> Result<Opened
 }
 
 fn stored(definition: &str, settings: &str) -> Result<(Workflow, JobSettings), String> {
+    if failpoint::has(Bug::RetriesUnbounded) {
+        let definition = definition.replace("\"max\":", "\"max\":1");
+        let workflow = Workflow::from_canonical_json(&definition).map_err(|error| chain(&error))?;
+        return Ok((workflow, serde_json::from_str(settings).map_err(|error| error.to_string())?));
+    }
     let workflow = Workflow::from_canonical_json(definition).map_err(|error| chain(&error))?;
     let settings = serde_json::from_str(settings).map_err(|error| error.to_string())?;
     Ok((workflow, settings))
@@ -133,6 +140,9 @@ fn reconcile(worker: &mut Worker, run: &mut Run, row: &TaskRow) {
     };
     let paths = live.paths.clone();
     run.live.insert(task, live);
+    if failpoint::has(Bug::NotAdopted) {
+        return run.lost(task, Cause::LostWorker, "not looked for".into(), now);
+    }
     if let Some(report) = task_process::read_report(&paths, nonce) {
         return run.reported(&report, now);
     }
@@ -168,6 +178,13 @@ fn backed_up_after(pool: &Pool) -> std::time::Duration {
         _ => std::time::Duration::ZERO,
     };
     pool.settings.tasks.grace + pull
+}
+
+/// What a worker that is wrong takes for the workflow ([`Bug::EdgeIgnored`]).
+fn edgeless(workflow: &Workflow) -> Plan {
+    let policies = Plan::from(workflow);
+    let tasks = workflow.iter().map(|(task, _)| *policies.policy(task.into()));
+    Plan::from_edges(tasks, []).unwrap_or_default()
 }
 
 fn restore(

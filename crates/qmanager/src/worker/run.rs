@@ -8,6 +8,7 @@ use std::{
 
 use dag_scheduler::{Action, End, Event, JobEnd, Scheduler, StopHow, StopWhy, TaskState, Time, Timer};
 use executor::Outcome;
+use failpoint::Bug;
 use job_queue::{CancelHow, JobEnding, JobRow, TaskRow};
 use task_process::{JobDir, Paths, Places, SlotGuard, TaskReport};
 use tokio::time::Instant;
@@ -198,6 +199,13 @@ impl Run {
             tracing::debug!(job = %report.job, task = %report.task, "dropped a report that is not of a running attempt");
             return;
         }
+        if failpoint::has(Bug::SuccessForgotten)
+            && report.outcome.is_success()
+            && report.attempt.0 == 1
+            && report.task.0 == 1
+        {
+            return self.lost(report.task, dag_scheduler::Cause::LostExecutor, "forgotten".into(), now);
+        }
         let started = (report.started > 0).then(|| i64::try_from(report.started).unwrap_or(i64::MAX));
         let message = cut::say(&report.outcome.message, report);
         let ended = i64::try_from(report.ended).unwrap_or(i64::MAX);
@@ -310,6 +318,9 @@ impl Run {
     /// After the commit the reports have done their work.
     pub(super) fn forget(&mut self, done: Vec<Done>) {
         for Done { paths, reported } in done {
+            if failpoint::has(Bug::ReportKept) {
+                continue;
+            }
             let forgotten = if reported { self.places.take_back(&paths) } else { task_process::remove(&paths) };
             if let Err(error) = forgotten {
                 tracing::warn!(error = super::launch::chain(&error), "cannot remove a report");
@@ -372,13 +383,16 @@ impl Run {
         let counts = self.scheduler.counts();
         let failed = counts.failed;
         match end {
+            JobEnd::Failed if failpoint::has(Bug::FailureHidden) => {
+                JobEnding { status: JobStatus::Succeeded, cause: None, message: None }
+            }
             JobEnd::Succeeded => JobEnding { status: JobStatus::Succeeded, cause: None, message: None },
             JobEnd::Cancelled if !self.failed_fast => {
                 JobEnding { status: JobStatus::Cancelled, cause: Some(Cause::Cancelled), message: None }
             }
             JobEnd::Cancelled | JobEnd::Failed => JobEnding {
                 status: JobStatus::Failed,
-                cause: self.first_failure(),
+                cause: self.first_failure().filter(|_| !failpoint::has(Bug::CauseMissing)),
                 message: Some(format!("{failed} of {} tasks failed", self.workflow.len())),
             },
         }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dag_scheduler::{Cause, JobEnd, StopHow as Urgency};
 use executor::{DockerHandle, Handle, ShellHandle, Shutdown};
+use failpoint::Bug;
 use job_queue::{AttemptProcess, JobQueue, TaskRow};
 use task_process::{Exit, Running, TaskReport};
 use tokio::time::{sleep_until, timeout};
@@ -82,9 +83,15 @@ async fn turn(worker: &mut Worker, run: &mut Run) -> Result<Option<Left>, Error>
     for slots in run.take_freed() {
         worker.keep(slots);
     }
-    let launches = if run.releasing { Vec::new() } else { worker.prepare(run) };
+    let mut launches = if run.releasing { Vec::new() } else { worker.prepare(run) };
     let launched: Vec<TaskIx> = launches.iter().map(|launch| launch.task).collect();
     let mut turn = run.take_turn(&launched);
+    if failpoint::has(Bug::LaunchedUnrecorded) {
+        for launch in launches.drain(..) {
+            worker.launch(run, launch).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let (job, epoch) = (run.job.id, run.job.epoch);
     // A fan-out of a million tasks that is cancelled is written in parts: no turn needs the memory for all rows.
     while turn.changed.len() > PART {
@@ -179,7 +186,9 @@ async fn take(worker: &mut Worker, run: &mut Run, event: Event) -> Result<Option
         Event::Order(Some(Order::Cancel { job, epoch, how })) => {
             if (job, epoch) == (run.job.id, run.job.epoch) {
                 worker.insist(async |queue| queue.cancelling(job, epoch).await).await?;
-                run.cancel(how, now);
+                if !failpoint::has(Bug::CancelIgnored) {
+                    run.cancel(how, now);
+                }
             }
         }
         Event::Order(Some(Order::Stop(how))) => match how {
@@ -226,6 +235,10 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, ex
         return;
     }
     live.process = None;
+    if failpoint::has(Bug::PhantomSuccess) {
+        let outcome = executor::Outcome::new(executor::Ending::Exited { code: 0 }, "");
+        return run.ended(task, &outcome, None, run.clock.now_wall(), now);
+    }
     if worker.setup.pool.executor != ExecutorKind::Shell && run.attach_again(task) {
         // Its task lives elsewhere, and goes on: another task executor takes hold of it (design §6).
         return;
