@@ -27,7 +27,8 @@ cargo xtask VERB
   test                          everything: fmt, clippy, layers, tidy, deny, docs, all tests, the examples
   ci                            the same with CI=true: nothing may be skipped
   bench [..]                    speed against the budgets of docs/performance.md (`bench --help`)
-  soak [--minutes N] [--seed S] [--release] [..] | --matrix | --calls | --full | check DIR
+  soak [--minutes N] [--seed S] [--release] [..] | --matrix | --calls | --planted | --full |
+       check DIR
                                 random jobs and faults, judged from outside (docs/reliability.md)
   gen                           docs/cli-reference.md and docs/schema/, from the programs
   dist                          a release archive in dist/

@@ -126,6 +126,14 @@ impl Database {
         }
     }
 
+    /// The same database, through a proxy that listens there.
+    #[must_use]
+    pub fn url_through(&self, port: u16) -> String {
+        let url = self.url();
+        let host = url.split_once('@').and_then(|(_, rest)| rest.split_once('/')).map(|(address, _)| address);
+        host.map_or_else(|| url.clone(), |address| url.replacen(address, &format!("127.0.0.1:{port}"), 1))
+    }
+
     /// Puts the triggers in.
     ///
     /// # Errors

@@ -3,18 +3,15 @@
 //!
 //! The programs must be built with the feature `failpoints`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::PathBuf, sync::Arc};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{
     checker,
     clock::{self, SECOND},
     evidence::{About, Folder},
+    ground::{self, Backend, Ground},
     history::{Answer, Request, What},
     host::{Host, WORK},
     nemesis::{Fault, Kind},
@@ -35,26 +32,28 @@ pub struct Done {
 ///
 /// # Errors
 /// The run could not be made.
-pub fn run(number: u64, after: bool, programs: &Path, folder: PathBuf) -> Result<Done> {
-    let setting = Arc::new(soak::set_up(&soak::Form {
+pub fn run(number: u64, after: bool, ground: &Ground, backend: Backend, folder: PathBuf) -> Result<Done> {
+    let form = soak::Form {
         run: format!("call-{number}-{after}"),
-        programs: programs.to_path_buf(),
+        programs: ground.programs.clone(),
         folder: folder.clone(),
         workers: 1,
         ..soak::Form::default()
-    })?);
+    };
+    let setting = ground.set_up(&form, backend)?;
+    let mut host = Host::new(Arc::clone(&setting), 0)?;
+    ground::before_the_start(&setting)?;
     let points = setting.programs.join("failpoints");
     fs::create_dir(&points)?;
     fs::write(points.join("call"), format!("{number} {}", if after { "after" } else { "before" }))?;
     let evidence = Folder(folder.clone());
-    let mut host = Host::new(Arc::clone(&setting), 0)?;
     host.start()?;
     if !host.wait_ready() {
         // It could not ask the queue and has said so; a person or the service manager starts it again.
         host.start()?;
     }
-    ensure!(host.wait_ready(), "the daemon does not start; see its log in {}", folder.display());
-    setting.db.install()?;
+    ground::serves(&mut host, &folder)?;
+    ground::after_the_start(&setting)?;
     let began = clock::mono();
     submit(&setting, &evidence)?;
     clock::until(30 * SECOND, || setting.db.open_jobs().is_ok_and(|open| open == 0));
@@ -88,7 +87,7 @@ fn submit(setting: &crate::host::Setting, evidence: &Folder) -> Result<()> {
     let plan = JobPlan::six("k".into(), WORK.into());
     evidence.append("plans.jsonl", &plan)?;
     let file = setting.folder.join("k.json");
-    fs::write(&file, plan.workflow(&setting.task()).to_string())?;
+    fs::write(&file, plan.workflow(&setting.task(), &setting.volumes()).to_string())?;
     let file = file.to_string_lossy().into_owned();
     for _ in 0..5 {
         let begin = clock::mono();

@@ -124,7 +124,7 @@ impl Clients {
         self.evidence.append("plans.jsonl", plan)?;
         let file = self.setting.folder.join("work").join(format!("{}.json", plan.key));
         std::fs::create_dir_all(self.setting.folder.join("work"))?;
-        std::fs::write(&file, plan.workflow(&self.setting.task()).to_string())?;
+        std::fs::write(&file, plan.workflow(&self.setting.task(), &self.setting.volumes()).to_string())?;
         let file = file.to_string_lossy().into_owned();
         let priority = dice.between(-1, 1).to_string();
         let args = ["submit", &file, "--qname", &plan.queue, "--key", &plan.key, "--priority", &priority];

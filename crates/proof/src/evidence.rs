@@ -28,6 +28,9 @@ pub struct About {
     pub seed: u64,
     /// `sqlite` or `postgres`.
     pub db: String,
+    /// Whether tasks run in containers.
+    #[serde(default)]
+    pub docker: bool,
     /// QManagers.
     pub managers: u32,
     /// Workers of queue `work` on each host.

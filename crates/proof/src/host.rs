@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::{
     audit::Database,
     clock::{self, SECOND},
+    engine::{Engine, IMAGE},
     process::{self, Process},
     task, witness,
 };
@@ -41,6 +42,8 @@ pub struct Setting {
     pub workers: u32,
     /// Tasks at once on a host, in queue `work`.
     pub parallel: u32,
+    /// The Docker engine that tasks run in; without it they are processes.
+    pub engine: Option<Arc<Engine>>,
 }
 
 /// A host under test.
@@ -72,6 +75,15 @@ impl Setting {
         vec![text(self.programs.join("proof")), "task".into(), text(witness::path(&self.folder)), self.run.clone()]
     }
 
+    /// What a test task's container has of this host; nothing where tasks are processes.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<String> {
+        let both = |path: PathBuf, how: &str| format!("{0}:{0}{how}", path.display());
+        let engine = self.engine.as_ref();
+        engine
+            .map_or_else(Vec::new, |_| vec![both(self.programs.clone(), ":ro"), both(witness::path(&self.folder), "")])
+    }
+
     /// All processes of the run that are not ours.
     #[must_use]
     pub fn processes(&self) -> Vec<Process> {
@@ -89,23 +101,43 @@ impl Host {
     /// # Errors
     /// Its configuration cannot be written.
     pub fn new(setting: Arc<Setting>, number: u32) -> Result<Self> {
+        let url = setting.db.url();
+        Self::with_queue(setting, number, &url)
+    }
+
+    /// The same, where the queue is to be reached by this URL.
+    ///
+    /// # Errors
+    /// As [`Host::new`].
+    pub fn with_queue(setting: Arc<Setting>, number: u32, url: &str) -> Result<Self> {
         let name = format!("h{number}");
         let host = Self { name, setting, daemon: None, starts: 0 };
         let Setting { folder, db, lease_ms, grace_ms, workers, parallel, .. } = &*host.setting;
+        let docker = host.setting.engine.as_ref().map(|engine| {
+            let (bin, log) = (&host.setting.programs, witness::path(folder));
+            format!(
+                "host = {:?}\nimage = {IMAGE:?}\nnetwork = \"none\"\nbinds_allowed = [{bin:?}, {log:?}]\n",
+                engine.host()
+            )
+        });
+        let (executor, docker) = match docker {
+            Some(settings) => ("docker", format!("[executors.docker]\n{settings}")),
+            None => ("shell", String::new()),
+        };
         let config = format!(
             "state_dir = {state:?}\n[db]\nurl = {url:?}\n{files}[times]\nlease = \"{lease_ms}ms\"\npoll = \"1s\"\n\
              backoff = \"50ms\"\nbackoff_max = \"500ms\"\n[tasks]\ngrace = \"{grace_ms}ms\"\n\
-             [executors.shell]\npass_env = [\"{marker}\", \"{task_host}\"]\n\
+             env = {{ {task_host} = {name:?} }}\n{docker}[executors.shell]\npass_env = [\"{marker}\", \"{task_host}\"]\n\
              [secrets]\ndir = {secrets:?}\nallow = {{ {WORK} = [\"*\"] }}\n\
-             [[workers]]\nqname = \"{WORK}\"\nexecutor = \"shell\"\ncount = {workers}\nparallel = {parallel}\n\
-             [[workers]]\nqname = \"{CONTROL}\"\nexecutor = \"shell\"\ncount = 1\nparallel = 1\n",
+             [[workers]]\nqname = \"{WORK}\"\nexecutor = \"{executor}\"\ncount = {workers}\nparallel = {parallel}\n\
+             [[workers]]\nqname = \"{CONTROL}\"\nexecutor = \"{executor}\"\ncount = 1\nparallel = 1\n",
+            name = host.name,
             state = host.state_dir(),
             files = match db {
                 Database::Sqlite(_) => String::new(),
                 // A queue belongs to one store: that all hosts see, as a mounted folder is.
                 Database::Postgres(_) => format!("[jobfiles]\nurl = \"fs:{}\"\n", folder.join("jobs").display()),
             },
-            url = db.url(),
             secrets = folder.join("secrets"),
             marker = process::MARKER,
             task_host = task::HOST,

@@ -13,6 +13,7 @@ use crate::{
     clock::{self, SECOND},
     dice::Dice,
     evidence::{About, Folder},
+    ground::{self, Backend, Ground},
     history::{Answer, Request, What},
     host::{Host, Setting, WORK},
     nemesis::{self, Fault, Kind},
@@ -62,6 +63,8 @@ pub struct Cell {
     pub target: Target,
     /// What happens.
     pub action: Action,
+    /// On which kind of queue.
+    pub backend: Backend,
 }
 
 /// What came of a cell.
@@ -75,19 +78,19 @@ pub enum Outcome {
     Failed(Vec<String>, PathBuf),
 }
 
-/// All cells.
+/// All cells of a kind of queue.
 #[must_use]
-pub fn cells() -> Vec<Cell> {
+pub fn cells(backend: Backend) -> Vec<Cell> {
     let mut cells = Vec::new();
     for point in 1..=17 {
         for target in [Target::Manager, Target::Worker, Target::Executor] {
             for action in [Action::Abort, Action::Pause] {
-                cells.push(Cell { point, target, action });
+                cells.push(Cell { point, target, action, backend });
             }
         }
         if ANSWERS.contains(&point) {
             let target = if CLIENT.contains(&point) { Target::Manager } else { Target::Worker };
-            cells.push(Cell { point, target, action: Action::Fail });
+            cells.push(Cell { point, target, action: Action::Fail, backend });
         }
     }
     cells
@@ -97,23 +100,24 @@ pub fn cells() -> Vec<Cell> {
 ///
 /// # Errors
 /// The run could not be made.
-pub fn run(cell: Cell, seed: u64, programs: &std::path::Path, folder: PathBuf) -> Result<Outcome> {
-    let setting = soak::set_up(&soak::Form {
+pub fn run(cell: Cell, seed: u64, ground: &Ground, folder: PathBuf) -> Result<Outcome> {
+    let form = soak::Form {
         run: format!("{}-{seed}", cell.name()),
-        programs: programs.to_path_buf(),
+        programs: ground.programs.clone(),
         folder: folder.clone(),
         lease_ms: LEASE_MS,
         grace_ms: GRACE_MS,
         workers: 2,
         parallel: 2,
-    })?;
-    let setting = Arc::new(setting);
-    fs::create_dir(setting.programs.join("failpoints"))?;
+    };
+    let setting = ground.set_up(&form, cell.backend)?;
     let evidence = Folder(folder.clone());
     let mut host = Host::new(Arc::clone(&setting), 0)?;
+    ground::before_the_start(&setting)?;
+    fs::create_dir(setting.programs.join("failpoints"))?;
     host.start()?;
-    ensure!(host.wait_ready(), "the daemon does not start; see its log in {}", folder.display());
-    setting.db.install()?;
+    ground::serves(&mut host, &folder)?;
+    ground::after_the_start(&setting)?;
     let mut meeting = Meeting { cell, setting: &setting, evidence: &evidence, host, began: clock::mono() };
     let applies = meeting.hold(&mut Dice::new(seed))?;
     let Meeting { host, began, .. } = meeting;
@@ -135,10 +139,11 @@ pub fn run(cell: Cell, seed: u64, programs: &std::path::Path, folder: PathBuf) -
 }
 
 impl Cell {
-    /// For people and for `--cell`, e.g. `C7-worker-abort`.
+    /// For people and for `--cell`, e.g. `c7-worker-abort` or `c7-worker-abort-postgres`.
     #[must_use]
     pub fn name(self) -> String {
-        format!("C{}-{:?}-{:?}", self.point, self.target, self.action).to_lowercase()
+        let on = if self.backend == Backend::Sqlite { "" } else { "-postgres" };
+        format!("C{}-{:?}-{:?}{on}", self.point, self.target, self.action).to_lowercase()
     }
 }
 
@@ -157,7 +162,7 @@ impl Meeting<'_> {
         let plan = JobPlan::small("m".into(), WORK.into());
         self.evidence.append("plans.jsonl", &plan)?;
         let file = self.setting.folder.join("m.json");
-        fs::write(&file, plan.workflow(&self.setting.task()).to_string())?;
+        fs::write(&file, plan.workflow(&self.setting.task(), &self.setting.volumes()).to_string())?;
         let file = file.to_string_lossy().into_owned();
         let args = ["submit", &file, "--qname", WORK, "--key", "m"];
         // Which of the tasks: at some points there is only one.

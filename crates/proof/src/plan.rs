@@ -140,13 +140,14 @@ impl JobPlan {
         Self { key, queue, tasks: vec![task(&[]), task(&[0]), task(&[0]), task(&[1, 2]), flaky, task(&[3])] }
     }
 
-    /// The workflow as the command line takes it. `program`: the test task's argv up to its body.
+    /// The workflow as the command line takes it. `program`: the test task's argv up to its body; `volumes`: what it needs
+    /// of the host.
     #[must_use]
-    pub fn workflow(&self, program: &[String]) -> Value {
-        Value::Array((0..self.tasks.len()).map(|ix| self.task(ix, program)).collect())
+    pub fn workflow(&self, program: &[String], volumes: &[String]) -> Value {
+        Value::Array((0..self.tasks.len()).map(|ix| self.task(ix, program, volumes)).collect())
     }
 
-    fn task(&self, ix: usize, program: &[String]) -> Value {
+    fn task(&self, ix: usize, program: &[String], volumes: &[String]) -> Value {
         let task = &self.tasks[ix];
         let after: Vec<String> = task.after.iter().map(|ix| name(*ix)).collect();
         let mut text = json!({ "name": name(ix), "depends": after, "when": task.when });
@@ -164,6 +165,9 @@ impl JobPlan {
             let mut argv = program.to_vec();
             argv.extend([ix.to_string(), body]);
             text["params"] = json!({ "command": argv });
+            if !volumes.is_empty() {
+                text["params"]["volumes"] = json!(volumes);
+            }
             if task.body == Body::Secret {
                 text["params"]["env"] = json!({ SECRET: { "secret": SECRET } });
             }
@@ -247,7 +251,7 @@ mod tests {
                 assert!(!matches!(task.body, Body::Hangs { .. }) || task.timeout.is_some());
             }
             let argv = ["p".to_owned()];
-            assert_eq!(job.workflow(&argv), plan(seed).workflow(&argv));
+            assert_eq!(job.workflow(&argv, &[]), plan(seed).workflow(&argv, &[]));
         }
     }
 

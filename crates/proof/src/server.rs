@@ -53,6 +53,21 @@ impl Server {
         format!("postgres://{USER}@127.0.0.1:{}/{NAME}", self.port)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// An empty database of its own for one of several runs.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn database(&self, name: &str) -> Result<Psql> {
+        self.psql_of("postgres").run(&format!("CREATE DATABASE \"{name}\" TEMPLATE template0"))?;
+        Ok(self.psql_of(name))
+    }
+
     /// Ends it without a goodbye and starts it again: what was committed is recovered.
     ///
     /// # Errors

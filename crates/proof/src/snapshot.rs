@@ -1,6 +1,7 @@
 //! S: what is left on the hosts after the last stop, and what stands in their files.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit::JobEnd,
-    host::Host,
+    host::{Host, Setting},
     plan::{self, Body, JobPlan},
 };
 
@@ -41,8 +42,15 @@ pub struct WrongLog {
 
 /// Looks at everything.
 #[must_use]
-pub fn take(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], secret: &str) -> Snapshot {
+pub fn take(setting: &Setting, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], secret: &str) -> Snapshot {
+    let folder: &Path = &setting.folder;
     let mut snapshot = Snapshot::default();
+    if let Some(engine) = &setting.engine {
+        match engine.containers(true) {
+            Ok(left) => snapshot.left.extend(left.iter().map(|container| format!("{container:?}"))),
+            Err(error) => snapshot.left.push(format!("perhaps containers: {error}")),
+        }
+    }
     for host in hosts {
         snapshot.left.extend(host.processes().iter().map(|p| format!("{}: process {} {}", host.name, p.pid, p.title)));
         walk(&host.run_dir(), &mut |path| snapshot.left.push(path.display().to_string()));
@@ -74,8 +82,9 @@ pub fn take(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], s
 }
 
 fn compare_logs(folder: &Path, hosts: &[Host], jobs: &[JobEnd], plans: &[JobPlan], snapshot: &mut Snapshot) {
+    let plans: HashMap<&str, &JobPlan> = plans.iter().map(|plan| (plan.key.as_str(), plan)).collect();
     for job in jobs {
-        let Some(plan) = plans.iter().find(|plan| Some(&plan.key) == job.key.as_ref()) else { continue };
+        let Some(plan) = job.key.as_deref().and_then(|key| plans.get(key)) else { continue };
         for row in job.tasks.iter().filter(|row| row.status == "succeeded") {
             let Some(Body::Output { seed, bytes }) = plan.tasks.get(row.task).map(|task| task.body.clone()) else {
                 continue;

@@ -15,12 +15,15 @@ use crate::{
     client::Clients,
     clock::{self, SECOND},
     dice::Dice,
+    engine::Engine,
     evidence::{About, Evidence, Folder},
+    ground,
     host::{Host, Setting},
     nemesis::{Kind, Nemesis, World},
     plan::{JobPlan, SECRET},
+    proxy::Proxy,
     server::{Psql, Server},
-    snapshot,
+    snapshot, witness,
 };
 
 /// What run is wanted.
@@ -34,28 +37,62 @@ pub struct Wanted {
     pub every: i64,
     /// The database: `None` = SQLite, else a URL, or `postgres` for a server of the run's own.
     pub db: Option<String>,
+    /// The script that starts a Docker engine, if tasks are to run in containers.
+    pub engine: Option<PathBuf>,
     /// QManagers.
     pub managers: u32,
     /// Workers of each.
     pub workers: u32,
+    /// The lease, in milliseconds.
+    pub lease_ms: i64,
     /// So many in a million calls of the queue fail.
     pub store_faults: u32,
     /// Only these kinds of faults, if any are named.
     pub kinds: Vec<Kind>,
+    /// A bug that the programs are to have (they must have `failpoints`).
+    pub bug: Option<&'static str>,
+    /// Beside the lease: how long quiet may take to come, in microseconds.
+    pub quiet: i64,
     /// The folder of the programs under test.
     pub programs: PathBuf,
     /// Where the evidence goes; short, since sockets are below it. Nothing may be there yet.
     pub folder: PathBuf,
 }
 
+impl Wanted {
+    /// A minute on SQLite with one QManager of three workers, and a fault every five seconds.
+    #[must_use]
+    pub fn new(programs: PathBuf) -> Self {
+        let Form { workers, lease_ms, .. } = Form::default();
+        Self {
+            seed: 1,
+            length: 60 * SECOND,
+            every: 5 * SECOND,
+            db: None,
+            engine: None,
+            managers: 1,
+            workers,
+            lease_ms,
+            store_faults: 0,
+            kinds: Vec::new(),
+            bug: None,
+            quiet: QUIET,
+            programs,
+            folder: PathBuf::new(),
+        }
+    }
+}
+
 /// The value that must stand nowhere.
 const CANARY: &str = "canary-5d1f0c7a9e";
 /// Load without faults, at the beginning: what the control queue is compared with.
 const BASELINE: i64 = 8 * SECOND;
-/// Beside lease, sweep and retries: how long quiet may take to come.
+/// Beside the lease: how long quiet may take to come, for sweep and retries.
 const QUIET: i64 = 60 * SECOND;
 /// What a machine with two cores may need for what takes no time.
 const SLACK: i64 = 1_500_000;
+/// The same where a task is a container.
+const CONTAINER_SLACK: i64 = 8 * SECOND;
 /// Bytes of a host's own file system, where there is one.
 const DISK: &str = "size=512m,mode=0700";
 
@@ -65,39 +102,41 @@ const DISK: &str = "size=512m,mode=0700";
 /// The run could not be made. (What it proves is for the checker to say.)
 pub fn run(wanted: &Wanted) -> Result<Evidence> {
     let form = Form {
-        run: format!("{}-{}", wanted.seed, std::process::id()),
+        run: format!("{}-{}{}", wanted.seed, std::process::id(), wanted.bug.unwrap_or_default()),
         programs: wanted.programs.clone(),
         folder: wanted.folder.clone(),
         workers: wanted.workers,
+        lease_ms: wanted.lease_ms,
         ..Form::default()
     };
-    let (setting, server) = with_database(set_up(&form)?, wanted.db.as_deref())?;
+    let (mut setting, server) = with_database(set_up(&form)?, wanted.db.as_deref())?;
+    if let Some(script) = &wanted.engine {
+        // Not in the run's folder: it keeps what it is told, secrets too.
+        let folder = std::env::temp_dir().join(format!("qmd-{}", std::process::id()));
+        setting.engine = Some(Arc::new(Engine::start(script, folder)?));
+        // A file that is not there would be made as a folder.
+        fs::write(witness::path(&setting.folder), "")?;
+    }
     let setting = Arc::new(setting);
-    if wanted.store_faults > 0 {
-        let points = setting.programs.join("failpoints");
+    let points = setting.programs.join("failpoints");
+    if wanted.store_faults > 0 || wanted.bug.is_some() {
         fs::create_dir(&points)?;
         fs::write(points.join("rate"), format!("{} {}", wanted.seed, wanted.store_faults))?;
     }
+    if let Some(bug) = wanted.bug {
+        fs::write(points.join("bug"), bug)?;
+    }
     let disks = Disks::mount(&setting.folder, wanted.managers);
     let evidence = Folder(setting.folder.clone());
-    let hosts: Result<Vec<Host>> = (0..wanted.managers).map(|n| Host::new(Arc::clone(&setting), n)).collect();
-    let mut hosts = hosts?;
-    if matches!(setting.db, Database::Postgres(_)) {
-        let made = setting.qmanager("h0", &["queue", "migrate"]).status()?;
-        ensure!(made.success(), "the queue's database cannot be made");
-        setting.db.install()?;
-    }
+    let (mut hosts, proxies) = make_hosts(&setting, server.as_deref(), wanted.managers)?;
+    ground::before_the_start(&setting)?;
     for host in &mut hosts {
         host.start()?;
     }
-    ensure!(
-        hosts.iter_mut().all(Host::wait_ready),
-        "a daemon does not start; see its log in {}",
-        setting.folder.display()
-    );
-    if matches!(setting.db, Database::Sqlite(_)) {
-        setting.db.install()?;
+    for host in &mut hosts {
+        ground::serves(host, &setting.folder)?;
     }
+    ground::after_the_start(&setting)?;
 
     let dice = Dice::new(wanted.seed);
     let clients = Clients::new(Arc::clone(&setting), evidence.clone(), hosts.len());
@@ -108,6 +147,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         evidence: evidence.clone(),
         clients: Arc::clone(&clients.submitting),
         server: server.as_ref().map(Arc::clone),
+        proxies,
         own_disk: disks.is_some(),
     };
     let (mut hosts, faults) = thread::scope(|scope| -> Result<_> {
@@ -130,7 +170,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         injected?;
         Ok((nemesis.into_world().hosts, (begin, clock::mono())))
     })?;
-    let phases = [began, faults.0, faults.1, wait_for_quiet(&setting, &mut hosts)?];
+    let phases = [began, faults.0, faults.1, wait_for_quiet(&setting, &mut hosts, wanted.quiet)?];
     stop(&mut hosts);
     let about = About { phases, ..about(&setting, wanted.seed, wanted.managers) };
     let collected = collect(&setting, &hosts, &about, &evidence);
@@ -139,16 +179,41 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
     collected
 }
 
+/// The hosts; with a server of the run's own, each has its own way to it.
+fn make_hosts(setting: &Arc<Setting>, server: Option<&Server>, count: u32) -> Result<(Vec<Host>, Vec<Proxy>)> {
+    let (mut hosts, mut proxies) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let setting = Arc::clone(setting);
+        hosts.push(match server {
+            None => Host::new(setting, number)?,
+            Some(server) => {
+                let proxy = Proxy::start(server.port())?;
+                let url = setting.db.url_through(proxy.port());
+                proxies.push(proxy);
+                Host::with_queue(setting, number, &url)?
+            }
+        });
+    }
+    Ok((hosts, proxies))
+}
+
 /// What a run is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Form {
-    pub(crate) run: String,
-    pub(crate) programs: PathBuf,
-    pub(crate) folder: PathBuf,
-    pub(crate) lease_ms: i64,
-    pub(crate) grace_ms: i64,
-    pub(crate) workers: u32,
-    pub(crate) parallel: u32,
+pub struct Form {
+    /// Its id.
+    pub run: String,
+    /// The folder of the programs under test.
+    pub programs: PathBuf,
+    /// Where everything of it goes; not there yet.
+    pub folder: PathBuf,
+    /// The lease, in milliseconds.
+    pub lease_ms: i64,
+    /// Between TERM and KILL, in milliseconds.
+    pub grace_ms: i64,
+    /// Workers of queue `work`.
+    pub workers: u32,
+    /// Tasks at once on a host, in queue `work`.
+    pub parallel: u32,
 }
 
 impl Default for Form {
@@ -173,7 +238,7 @@ pub(crate) fn set_up(form: &Form) -> Result<Setting> {
     fs::create_dir_all(&programs)?;
     fs::create_dir_all(folder.join("secrets"))?;
     fs::write(folder.join("secrets").join(SECRET), CANARY)?;
-    for name in ["qmanager", "qworker", "task-executor", "proof"] {
+    for name in ["qmanager", "qworker", "task-executor", "task-executor-sdk", "proof"] {
         let from = form.programs.join(name);
         let to = programs.join(name);
         // A link where that is possible: the next build makes a new file.
@@ -190,6 +255,7 @@ pub(crate) fn set_up(form: &Form) -> Result<Setting> {
         grace_ms: form.grace_ms,
         workers: form.workers,
         parallel: form.parallel,
+        engine: None,
     })
 }
 
@@ -199,6 +265,7 @@ pub(crate) fn about(setting: &Setting, seed: u64, managers: u32) -> About {
         run: setting.run.clone(),
         seed,
         db: if matches!(setting.db, Database::Sqlite(_)) { "sqlite" } else { "postgres" }.into(),
+        docker: setting.engine.is_some(),
         managers,
         workers: setting.workers,
         parallel: setting.parallel,
@@ -207,7 +274,7 @@ pub(crate) fn about(setting: &Setting, seed: u64, managers: u32) -> About {
         poll: SECOND,
         offset: clock::wall() - clock::mono(),
         phases: [0; 4],
-        slack: SLACK,
+        slack: if setting.engine.is_some() { CONTAINER_SLACK } else { SLACK },
         faults: true,
     }
 }
@@ -229,13 +296,13 @@ fn with_database(mut setting: Setting, db: Option<&str>) -> Result<(Setting, Opt
 }
 
 /// Waits until no job is open; answers when that was.
-fn wait_for_quiet(setting: &Setting, hosts: &mut [Host]) -> Result<i64> {
+fn wait_for_quiet(setting: &Setting, hosts: &mut [Host], quiet: i64) -> Result<i64> {
     for host in hosts.iter_mut() {
         if host.pid().is_none() {
             host.start()?;
         }
     }
-    clock::until(QUIET + setting.lease_ms * 1_000, || setting.db.open_jobs().is_ok_and(|open| open == 0));
+    clock::until(quiet + setting.lease_ms * 1_000, || setting.db.open_jobs().is_ok_and(|open| open == 0));
     Ok(clock::mono())
 }
 
@@ -257,7 +324,7 @@ pub(crate) fn collect(setting: &Setting, hosts: &[Host], about: &About, evidence
     evidence.put("health.json", &setting.db.health()?)?;
     let plans = fs::read_to_string(setting.folder.join("plans.jsonl")).unwrap_or_default();
     let plans: Vec<JobPlan> = plans.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    evidence.put("snapshot.json", &snapshot::take(&setting.folder, hosts, &jobs, &plans, CANARY))?;
+    evidence.put("snapshot.json", &snapshot::take(setting, hosts, &jobs, &plans, CANARY))?;
     evidence.read()
 }
 

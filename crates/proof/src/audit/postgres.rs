@@ -94,20 +94,23 @@ pub(super) fn jobs(psql: &Psql) -> Result<Vec<JobEnd>> {
         "SELECT j.id AS of, t.ix AS task, t.* FROM qmanager.task t JOIN qmanager.job j ON j.seq = t.job ORDER BY 1, 2",
     )?;
     let jobs = rows(psql, "SELECT id, key, status, round, cause, message FROM qmanager.job ORDER BY seq")?;
-    let end = |row: &Value| {
+    let mut of_job: BTreeMap<&str, Vec<TaskRow>> = BTreeMap::new();
+    for task in &tasks {
+        of_job.entry(task["of"].as_str().unwrap_or_default()).or_default().push(task_row(task)?);
+    }
+    let mut end = |row: &Value| {
         let job = text(row, "id").unwrap_or_default();
-        let own = tasks.iter().filter(|task| task["of"].as_str() == Some(&job));
         Ok(JobEnd {
             key: text(row, "key"),
             status: text(row, "status").unwrap_or_default(),
             round: number(row, "round")?,
             cause: text(row, "cause"),
             message: text(row, "message"),
-            tasks: own.map(task_row).collect::<Result<_>>()?,
+            tasks: of_job.remove(job.as_str()).unwrap_or_default(),
             job,
         })
     };
-    jobs.iter().map(end).collect()
+    jobs.iter().map(&mut end).collect()
 }
 
 pub(super) fn open_jobs(psql: &Psql) -> Result<u64> {

@@ -79,7 +79,10 @@ pub(super) fn concurrency(view: &View<'_>, found: &mut Vec<String>) {
             let hit = fault.attempt.as_ref().is_some_and(|(j, t, a)| (j.as_str(), *t, *a) == (job, task, n));
             // With the run-dir go the slots: new ones know nothing of who has the old ones, and it takes a beat until
             // everybody has noticed.
+            // Of a container only its executor holds a slot, and another takes hold of it without asking for one.
+            let docker = view.evidence.about.docker && attempt.last >= fault.t.0;
             let gone = match fault.kind {
+                Kind::KillExecutor | Kind::KillTemplate | Kind::StopExecutor | Kind::KillEngine if docker => i64::MAX,
                 Kind::KillHost => fault.t.1,
                 Kind::RemoveRunDir => fault.t.1 + view.evidence.about.lease / 3 + 2 * SECOND,
                 _ => i64::MIN,

@@ -27,6 +27,7 @@ pub(super) fn good() -> Evidence {
         run: "r".into(),
         seed: 1,
         db: "sqlite".into(),
+        docker: false,
         managers: 1,
         workers: 2,
         parallel: 2,

@@ -265,6 +265,11 @@ pub(super) fn exit_fidelity(view: &View<'_>, found: &mut Vec<String>) {
         if view.is_killed_with_its_host((job, task, n)) {
             continue;
         }
+        // How a container ends whose engine or holder was killed is told by the engine, which names itself; a success is
+        // not for it to tell.
+        if view.is_container_ended((job, task, n)) && row.status != "succeeded" {
+            continue;
+        }
         if is_loss(cause) || row.status == "waiting" || !attempt.stopping.is_empty() || plan.body == Body::Join {
             continue;
         }
@@ -274,6 +279,10 @@ pub(super) fn exit_fidelity(view: &View<'_>, found: &mut Vec<String>) {
             Some((_, 0)) => row.status == "succeeded",
             // It would have been retried, and the job was cancelled in the same step.
             Some((_, rc)) if cause == Some("cancelled") => row.code == Some(rc),
+            // The init of a container hands on the code, not the signal.
+            Some((_, rc)) if rc > 128 && view.evidence.about.docker => {
+                row.status != "succeeded" && matches!(cause, Some("signal" | "user_exit")) && row.code == Some(rc)
+            }
             Some((_, rc)) if rc > 128 => row.status != "succeeded" && cause == Some("signal") && row.code == Some(rc),
             Some((_, rc)) => row.status != "succeeded" && cause == Some("user_exit") && row.code == Some(rc),
             None => match cause {

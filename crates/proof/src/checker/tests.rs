@@ -103,6 +103,10 @@ const PLANTED: &[Planted] = &[
     (6, "a task is run again though nothing happened to it", |e| {
         e.faults.retain(|fault| fault.kind != Kind::KillExecutor);
     }),
+    (6, "an attempt is lost on a host that was not cut off", |e| {
+        let fault = e.faults.iter_mut().find(|fault| fault.kind == Kind::KillExecutor).expect("a fault");
+        (fault.kind, fault.host, fault.attempt) = (Kind::Blackhole, "h9".into(), None);
+    }),
     (6, "two attempts succeed", |e| {
         let mut row = row_of(e, "j5", 0, "succeeded").clone();
         row.attempt = 1;
@@ -130,6 +134,17 @@ const PLANTED: &[Planted] = &[
     (10, "a death by signal is recorded as an exit", |e| {
         let of_j1 = |line: &&mut crate::witness::Line| line.job == "j1" && line.mark == Mark::End(3);
         e.witness.iter_mut().filter(of_j1).for_each(|line| line.mark = Mark::End(137));
+    }),
+    (10, "a container that was removed was a success", |e| {
+        e.about.docker = true;
+        let fault = e.faults.iter_mut().find(|fault| fault.kind == Kind::KillExecutor).expect("a fault");
+        fault.kind = Kind::RemoveContainer;
+        e.audit.iter_mut().for_each(|change| match &mut change.what {
+            Changed::Task(row) if row.cause.as_deref() == Some("lost_executor") => {
+                (row.status, row.cause, row.code) = ("succeeded".into(), None, Some(0));
+            }
+            _ => {}
+        });
     }),
     (11, "the end of a log is missing", |e| {
         e.snapshot.logs.push(WrongLog { attempt: ("j1".into(), 0, 1), cut: true });
@@ -166,6 +181,14 @@ const PLANTED: &[Planted] = &[
     (16, "a job succeeds with a failed task", |e| job(e, "j1").status = "succeeded".into()),
     (16, "a job is cancelled and nobody asked for it", |e| job(e, "j5").status = "cancelled".into()),
     (17, "more tasks than slots", |e| e.about.parallel = 0),
+    (17, "slots that went with the run-dir are counted long after", |e| {
+        let begin = e.witness.iter().find(|line| line.job == "j1" && line.mark == Mark::Begin).expect("a begin").t;
+        let mut fault = e.faults[0].clone();
+        (fault.kind, fault.slot, fault.attempt) = (Kind::RemoveRunDir, None, None);
+        fault.t = (begin - e.about.lease, begin - e.about.lease);
+        e.faults.push(fault);
+        e.about.parallel = 0;
+    }),
     (18, "an eligible job waits for a notification that does not come", |e| {
         e.witness.iter_mut().filter(|line| line.job == "j3").for_each(|line| line.t += 8 * SECOND);
         e.audit

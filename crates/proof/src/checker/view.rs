@@ -176,7 +176,10 @@ impl<'a> View<'a> {
         let after = about.lease + about.grace + 2_000_000 + about.slack;
         self.faults().any(|fault| {
             let hit = fault.attempt.as_ref().is_none_or(|(job, task, n)| (job.as_str(), *task, *n) == key);
-            fault.kind.may_lose() && hit && fault.t.0 - CLOCKS <= to && fault.t.1 + after >= from
+            // Where an attempt was is known only if it began.
+            let elsewhere =
+                fault.kind.is_of_one_host() && !attempt.host.is_empty() && attempt.host != fault.host.as_str();
+            fault.kind.may_lose() && hit && !elsewhere && fault.t.0 - CLOCKS <= to && fault.t.1 + after >= from
         })
     }
 
@@ -187,6 +190,18 @@ impl<'a> View<'a> {
             let alive =
                 attempt.begins.first().is_some_and(|begin| *begin <= fault.t.1) && attempt.last + SECOND >= fault.t.0;
             fault.kind == Kind::KillHost && fault.host == attempt.host && alive && attempt.end.is_none()
+        })
+    }
+
+    /// Whether its container was ended by somebody else while it lived.
+    pub(super) fn is_container_ended(&self, key: Key<'_>) -> bool {
+        let Some(attempt) = self.attempts.get(&key) else { return false };
+        let from = attempt.registered.map_or(i64::MAX, |change| self.time(change));
+        let to = attempt.closed.map_or(i64::MAX, |(change, _)| self.time(change));
+        self.faults().any(|fault| {
+            let hit = fault.attempt.as_ref().is_none_or(|(job, task, n)| (job.as_str(), *task, *n) == key);
+            // The engine that comes back may still end what the killed one had.
+            fault.kind.ends_containers() && hit && fault.t.0 - CLOCKS <= to && fault.t.1 + SECOND >= from
         })
     }
 

@@ -13,6 +13,7 @@ use crate::{
     dice::Dice,
     host::Host,
     process,
+    proxy::Way,
 };
 
 /// What is to be undone, and when.
@@ -31,6 +32,10 @@ enum How {
     Continue(i32),
     /// The lock is given back.
     Unlock(Lock),
+    /// The engine is started again.
+    Engine,
+    /// The way from this host to the server is open again.
+    Open(usize),
     /// The file that fills the disk is removed.
     Empty(std::path::PathBuf),
 }
@@ -57,6 +62,8 @@ impl Nemesis {
         let wanted = |kind: &Kind| only.is_empty() || only.contains(kind);
         let possible = |kind: &Kind| match kind {
             Kind::FullDisk => world.own_disk,
+            kind if kind.is_of_engine() => world.setting.engine.is_some(),
+            kind if kind.is_of_network() => !world.proxies.is_empty(),
             Kind::RestartServer => world.server.is_some(),
             Kind::EndSessions => matches!(world.setting.db, Database::Postgres(_)),
             _ => true,
@@ -110,6 +117,19 @@ impl Nemesis {
                     let _gone = process::signal(pid, Signal::CONT);
                 }
                 How::Unlock(lock) => drop(lock),
+                How::Engine => {
+                    if let Some(engine) = &self.world.setting.engine {
+                        engine.restart()?;
+                    }
+                }
+                How::Open(index) => {
+                    let proxy = &self.world.proxies[index];
+                    // Before it is open: what was on its way is lost.
+                    if fault.kind == Kind::LoseReplies {
+                        proxy.cut();
+                    }
+                    proxy.set(Way::Open);
+                }
                 How::Empty(ballast) => drop(std::fs::remove_file(ballast)),
             }
             fault.t.1 = clock::mono();
@@ -156,6 +176,10 @@ impl Nemesis {
             Kind::RemoveSocket | Kind::RemoveRunDir | Kind::RemoveWake => self.remove(index, &mut fault),
             Kind::LockDatabase => self.lock(&mut fault),
             Kind::RestartServer | Kind::EndSessions => self.server(&mut fault),
+            Kind::CutConnections | Kind::Blackhole | Kind::SlowNetwork | Kind::LoseReplies | Kind::MuteListen => {
+                self.network(index, &mut fault)
+            }
+            Kind::KillEngine | Kind::StopEngine | Kind::KillShim | Kind::RemoveContainer => self.engine(&mut fault),
             Kind::LoseAnswer => None,
             Kind::FullDisk => self.fill(index, &mut fault),
         };
@@ -188,6 +212,9 @@ impl Nemesis {
     }
 
     fn executor(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {
+        if self.world.setting.engine.is_some() {
+            return self.executor_of_container(index, fault);
+        }
         let busy: Vec<(i32, i32)> = self.world.hosts[index]
             .titled("task-executor: ")
             .into_iter()
@@ -203,6 +230,53 @@ impl Nemesis {
         };
         fault.effective = process::signal(executor, signal) && fault.attempt.is_some();
         undo
+    }
+
+    /// One that holds a slot: whose container it waits for is not to be seen.
+    fn executor_of_container(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {
+        let executors = self.world.hosts[index].titled("task-executor: ");
+        let busy: Vec<i32> =
+            executors.into_iter().map(|p| p.pid).filter(|pid| process::holds(*pid, "/slots/")).collect();
+        let executor = *self.dice.pick(&busy)?;
+        let (signal, undo) = match fault.kind {
+            Kind::KillExecutor => (Signal::KILL, None),
+            _ => (Signal::STOP, Some((clock::mono() + self.past_the_lease(), How::Continue(executor)))),
+        };
+        fault.effective = process::signal(executor, signal);
+        undo
+    }
+
+    fn engine(&mut self, fault: &mut Fault) -> Option<(i64, How)> {
+        let engine = self.world.setting.engine.clone()?;
+        let pid = engine.pid()?;
+        let is_hit = |undo: &Undo| match undo.how {
+            How::Engine => true,
+            How::Continue(other) => other == pid,
+            _ => false,
+        };
+        if self.undo.iter().any(is_hit) {
+            return None;
+        }
+        let now = clock::mono();
+        match fault.kind {
+            Kind::KillEngine => {
+                fault.effective = process::signal(pid, Signal::KILL);
+                return Some((now + self.dice.between(0, 3 * SECOND), How::Engine));
+            }
+            Kind::StopEngine => {
+                fault.effective = process::signal(pid, Signal::STOP);
+                return Some((now + self.dice.between(SECOND, 8 * SECOND), How::Continue(pid)));
+            }
+            _ => {}
+        }
+        let containers = engine.containers(false).ok()?;
+        let container = self.dice.pick(&containers)?;
+        fault.attempt = Some(container.attempt.clone());
+        fault.effective = match fault.kind {
+            Kind::KillShim => engine.shim(container).is_some_and(|pid| process::signal(pid, Signal::KILL)),
+            _ => engine.remove(container).is_ok(),
+        };
+        None
     }
 
     fn template(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {
@@ -335,6 +409,33 @@ impl Nemesis {
             _ => psql.run(&sessions("true")).is_ok(),
         };
         None
+    }
+
+    fn network(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {
+        if self.undo.iter().any(|undo| matches!(undo.how, How::Open(other) if other == index)) {
+            return None;
+        }
+        let lease = self.world.setting.lease_ms * 1_000;
+        let (way, lasts) = match fault.kind {
+            Kind::Blackhole => (Way::Closed, self.dice.between(SECOND / 2, 2 * lease)),
+            Kind::SlowNetwork => {
+                let late = u64::try_from(self.dice.between(10, 150)).unwrap_or_default();
+                (Way::Slow(late), self.dice.between(2 * SECOND, 8 * SECOND))
+            }
+            Kind::LoseReplies => (Way::Mute, self.dice.between(50_000, lease / 2)),
+            Kind::MuteListen => (Way::Deaf, self.dice.between(4 * SECOND, 12 * SECOND)),
+            _ => (Way::Open, 0),
+        };
+        let proxy = &self.world.proxies[index];
+        let (connections, listening) = proxy.connections();
+        fault.note = format!("{connections} connections, {way:?} for {} ms", lasts / 1_000);
+        fault.effective = if fault.kind == Kind::MuteListen { listening > 0 } else { connections > 0 };
+        if fault.kind == Kind::CutConnections {
+            proxy.cut();
+            return None;
+        }
+        proxy.set(way);
+        Some((clock::mono() + lasts, How::Open(index)))
     }
 
     fn fill(&mut self, index: usize, fault: &mut Fault) -> Option<(i64, How)> {

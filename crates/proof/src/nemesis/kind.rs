@@ -44,6 +44,24 @@ pub enum Kind {
     RestartServer,
     /// The sessions of the queue are ended by the server (`pg_terminate_backend`).
     EndSessions,
+    /// All connections of a host with the server are reset.
+    CutConnections,
+    /// Nothing passes between a host and the server for a while, often longer than the lease.
+    Blackhole,
+    /// What passes between a host and the server is late.
+    SlowNetwork,
+    /// What the server answers a host does not arrive, and then the connections are reset.
+    LoseReplies,
+    /// A host hears no notification for a while.
+    MuteListen,
+    /// kill -9 of the Docker engine, which is started again after a while.
+    KillEngine,
+    /// SIGSTOP of the Docker engine for some seconds, then SIGCONT.
+    StopEngine,
+    /// kill -9 of the process that holds a task's container.
+    KillShim,
+    /// A task's container is removed by somebody else.
+    RemoveContainer,
     /// The answer of the queue is lost (crash matrix only).
     LoseAnswer,
     /// The disk of state-dir and database is full for a while.
@@ -94,6 +112,15 @@ impl Kind {
         (Self::FullDisk, 4),
         (Self::RestartServer, 8),
         (Self::EndSessions, 8),
+        (Self::CutConnections, 8),
+        (Self::Blackhole, 8),
+        (Self::SlowNetwork, 5),
+        (Self::LoseReplies, 8),
+        (Self::MuteListen, 5),
+        (Self::KillEngine, 10),
+        (Self::StopEngine, 10),
+        (Self::KillShim, 12),
+        (Self::RemoveContainer, 12),
     ];
 
     /// Whether a running attempt may be lost by it, through no fault of the product: its task executor was hit, or its
@@ -110,6 +137,11 @@ impl Kind {
             | Self::RemoveRunDir
             | Self::FullDisk
             | Self::RestartServer
+            | Self::Blackhole
+            | Self::LoseReplies
+            | Self::KillEngine
+            | Self::KillShim
+            | Self::RemoveContainer
             | Self::LockDatabase => true,
             Self::KillWorker
             | Self::KillManager
@@ -121,8 +153,37 @@ impl Kind {
             | Self::RemoveSocket
             | Self::RemoveWake
             | Self::EndSessions
+            | Self::CutConnections
+            | Self::SlowNetwork
+            | Self::MuteListen
+            | Self::StopEngine
             | Self::LoseAnswer => false,
         }
+    }
+
+    /// Whether it hits a Docker engine or what is in it.
+    #[must_use]
+    pub fn is_of_engine(self) -> bool {
+        self.ends_containers() || self == Self::StopEngine
+    }
+
+    /// Whether it is between a host and a database server.
+    #[must_use]
+    pub fn is_of_network(self) -> bool {
+        let own = [Self::CutConnections, Self::Blackhole, Self::SlowNetwork, Self::LoseReplies, Self::MuteListen];
+        own.contains(&self)
+    }
+
+    /// Whether it ends containers, and how they end is not the task's doing.
+    #[must_use]
+    pub fn ends_containers(self) -> bool {
+        matches!(self, Self::KillEngine | Self::KillShim | Self::RemoveContainer)
+    }
+
+    /// Whether it can cost only attempts of its own host.
+    #[must_use]
+    pub fn is_of_one_host(self) -> bool {
+        !matches!(self, Self::RestartServer | Self::LockDatabase | Self::EndSessions)
     }
 
     /// Whether jobs may have to wait for it: everything but what hits one attempt or only costs a notification.
@@ -130,7 +191,14 @@ impl Kind {
     pub fn delays(self) -> bool {
         !matches!(
             self,
-            Self::KillExecutor | Self::KillTemplate | Self::StopExecutor | Self::RemoveWake | Self::KillClient
+            Self::KillExecutor
+                | Self::KillTemplate
+                | Self::StopExecutor
+                | Self::RemoveWake
+                | Self::MuteListen
+                | Self::KillShim
+                | Self::RemoveContainer
+                | Self::KillClient
         )
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::{
     evidence::Folder,
     host::{Host, Setting},
+    proxy::Proxy,
     server::Server,
 };
 
@@ -21,6 +22,8 @@ pub struct World {
     pub clients: Arc<Mutex<Vec<i32>>>,
     /// The server, if it is ours.
     pub server: Option<Arc<Server>>,
+    /// Of each host, the way to the server; none without a server.
+    pub proxies: Vec<Proxy>,
     /// Whether each host's state-dir is a file system of its own, which can be filled.
     pub own_disk: bool,
 }
