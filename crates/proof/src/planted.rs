@@ -71,7 +71,7 @@ const MILD: &[Kind] = &[Kind::KillWorker, Kind::KillExecutor];
 
 /// All of them.
 pub const ALL: &[Planted] = &[
-    Planted { name: "DoubleClaim", by: &[4, 5, 6], faults: MILD, pace: Pace::Dense },
+    Planted { name: "DoubleClaim", by: &[4, 5, 6], faults: MILD, pace: Pace::Long },
     Planted { name: "KeyIgnored", by: &[19], faults: &[Kind::KillClient], pace: Pace::Dense },
     Planted { name: "SubmitLost", by: &[1], faults: MILD, pace: Pace::Dense },
     Planted { name: "CountsWrong", by: &[23], faults: MILD, pace: Pace::Dense },
@@ -93,7 +93,7 @@ pub const ALL: &[Planted] = &[
     Planted { name: "ExitCodeWrong", by: &[10], faults: MILD, pace: Pace::Dense },
     Planted { name: "LogCut", by: &[11], faults: MILD, pace: Pace::Dense },
     Planted { name: "SecretPrinted", by: &[22], faults: MILD, pace: Pace::Dense },
-    Planted { name: "ProcessLeaked", by: &[14], faults: MILD, pace: Pace::Dense },
+    Planted { name: "ProcessLeaked", by: &[14], faults: MILD, pace: Pace::Long },
 ];
 
 /// Makes a run with a bug; its folder is removed if the bug was found.

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write as _},
-    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
 };
@@ -131,6 +130,7 @@ fn leave_grandchild(args: &[String]) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a test task starts what is to be cleaned up after it")]
 fn start(what: &str, args: &[String]) -> Result<std::process::Child> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(what).args(&args[..3]).process_group(0).stdin(Stdio::null());
+    // In no process group of its own: who leads one cannot begin a session.
+    command.arg(what).args(&args[..3]).stdin(Stdio::null());
     Ok(command.spawn()?)
 }

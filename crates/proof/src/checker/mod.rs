@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, fmt};
 
 pub use figures::{Figures, Recovery};
 
-use crate::evidence::Evidence;
+use crate::{evidence::Evidence, plan::Body};
 use view::View;
 
 /// An invariant that did not hold.
@@ -87,6 +87,9 @@ pub fn check(evidence: &Evidence) -> Verdict {
     Verdict { invalid: invalid(&view), violations, figures: figures::of(&view) }
 }
 
+/// Of so many tasks that leave something in the background, some of that must have been seen.
+const FORKED: usize = 3;
+
 fn invalid(view: &View<'_>) -> Option<String> {
     let e = view.evidence;
     if e.about.faults && !e.faults.iter().any(|fault| fault.effective) {
@@ -98,6 +101,15 @@ fn invalid(view: &View<'_>) -> Option<String> {
     let hosts: BTreeSet<&str> = e.witness.iter().map(|line| line.host.as_str()).collect();
     if hosts.len() < e.about.managers as usize {
         return Some(format!("of {} QManagers only {hosts:?} ran a task", e.about.managers));
+    }
+    let forked = |(&(job, task, _), attempt): (&view::Key<'_>, &view::Attempt<'_>)| {
+        let forks = view.task(job, task).is_some_and(|task| matches!(task.body, Body::Forks { .. }));
+        forks && attempt.end.is_some()
+    };
+    let left = view.attempts.values().filter(|attempt| attempt.grandchild.is_some()).count();
+    let forked = view.attempts.iter().filter(|(key, attempt)| forked((key, attempt))).count();
+    if forked >= FORKED && left == 0 {
+        return Some(format!("{forked} tasks left something in the background, and none of it lived"));
     }
     if e.audit.is_empty() {
         return Some("the audit trail is empty".into());

@@ -10,6 +10,7 @@ use crate::{
     evidence::Evidence,
     history::{Answer, Request, What},
     nemesis::Kind,
+    plan::Body,
     snapshot::WrongLog,
     witness::Mark,
 };
@@ -32,6 +33,19 @@ fn a_run_without_effective_faults_is_invalid_and_not_passed() {
     evidence = forged::good();
     evidence.witness.clear();
     assert!(check(&evidence).invalid.is_some());
+}
+
+#[test]
+fn a_run_whose_tasks_left_nothing_behind_is_invalid() {
+    let mut evidence = forged::good();
+    for plan in &mut evidence.plans {
+        plan.tasks.iter_mut().for_each(|task| task.body = Body::Forks { ms: 1 });
+    }
+    assert!(check(&evidence).invalid.is_some(), "what they should have left was never seen");
+    let mut line = evidence.witness[0].clone();
+    line.mark = Mark::Grandchild;
+    evidence.witness.push(line);
+    assert_eq!(check(&evidence).invalid, None);
 }
 
 type Planted = (u8, &'static str, fn(&mut Evidence));

@@ -213,7 +213,7 @@ impl Run {
     }
 
     /// A running attempt ended like this.
-    fn ended(
+    pub(super) fn ended(
         &mut self,
         task: TaskIx,
         outcome: &Outcome,

@@ -237,7 +237,7 @@ fn exited(worker: &mut Worker, run: &mut Run, task: TaskIx, attempt: Attempt, ex
     live.process = None;
     if failpoint::has(Bug::PhantomSuccess) {
         let outcome = executor::Outcome::new(executor::Ending::Exited { code: 0 }, "");
-        return run.ended(task, &outcome, None, run.clock.now_wall(), now);
+        return run.ended(task, &outcome, None, (None, run.clock.now_wall()), now);
     }
     if worker.setup.pool.executor != ExecutorKind::Shell && run.attach_again(task) {
         // Its task lives elsewhere, and goes on: another task executor takes hold of it (design §6).
