@@ -39,8 +39,6 @@ pub enum Bug {
     SuccessForgotten,
     /// What a dead worker left running is run again at once.
     NotAdopted,
-    /// Reports stay after they were recorded.
-    ReportKept,
     /// A failing task's exit code is another one.
     ExitCodeWrong,
     /// The end of a log is missing.

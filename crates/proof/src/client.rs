@@ -85,13 +85,13 @@ impl Clients {
         Ok(())
     }
 
-    /// Cancels and retries jobs at random.
+    /// Cancels and retries jobs at random; `at_most`: microseconds between two of these.
     ///
     /// # Errors
     /// The record cannot be written.
-    pub fn change(&self, mut dice: Dice) -> Result<()> {
+    pub fn change(&self, mut dice: Dice, at_most: i64) -> Result<()> {
         while !self.is_over() {
-            clock::pass(dice.between(200_000, 1_200_000));
+            clock::pass(dice.between(at_most / 6, at_most));
             let recent: Vec<_> = self.known().iter().rev().take(12).cloned().collect();
             let Some((key, job)) = dice.pick(&recent).cloned() else { continue };
             let what = [What::Cancel, What::CancelNow, What::Retry, What::Retry][dice.below(4)];

@@ -62,6 +62,8 @@ const LENGTH: i64 = 12 * SECOND;
 const LONG: i64 = 30 * SECOND;
 /// Between two faults.
 const EVERY: i64 = SECOND;
+/// A user does something to a job about as often.
+const MEDDLING: i64 = SECOND / 5;
 /// With a bug a run may never come to rest.
 const QUIET: i64 = 4 * SECOND;
 /// Short, so that it matters within the run.
@@ -89,7 +91,6 @@ pub const ALL: &[Planted] = &[
     Planted { name: "PhantomSuccess", by: &[8, 20], faults: &[Kind::KillExecutor], pace: Pace::Dense },
     Planted { name: "SuccessForgotten", by: &[9], faults: &[Kind::KillClient], pace: Pace::Dense },
     Planted { name: "NotAdopted", by: &[4, 6], faults: &[Kind::KillWorker], pace: Pace::Dense },
-    Planted { name: "ReportKept", by: &[14], faults: MILD, pace: Pace::Dense },
     Planted { name: "ExitCodeWrong", by: &[10], faults: MILD, pace: Pace::Dense },
     Planted { name: "LogCut", by: &[11], faults: MILD, pace: Pace::Dense },
     Planted { name: "SecretPrinted", by: &[22], faults: MILD, pace: Pace::Dense },
@@ -109,6 +110,7 @@ pub fn run(bug: &Planted, seed: u64, programs: &Path, folder: PathBuf) -> Result
         kinds: bug.faults.to_vec(),
         bug: Some(bug.name),
         lease_ms: LEASE_MS,
+        meddling: MEDDLING,
         quiet: QUIET,
         folder: folder.clone(),
         ..Wanted::new(programs.to_path_buf())

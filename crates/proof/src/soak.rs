@@ -51,6 +51,8 @@ pub struct Wanted {
     pub kinds: Vec<Kind>,
     /// A bug that the programs are to have (they must have `failpoints`).
     pub bug: Option<&'static str>,
+    /// The longest time between two things that users do to jobs (cancel, retry), in microseconds.
+    pub meddling: i64,
     /// Beside the lease: how long quiet may take to come, in microseconds.
     pub quiet: i64,
     /// The folder of the programs under test.
@@ -76,6 +78,7 @@ impl Wanted {
             store_faults: 0,
             kinds: Vec::new(),
             bug: None,
+            meddling: 1_200_000,
             quiet: QUIET,
             programs,
             folder: PathBuf::new(),
@@ -156,7 +159,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
             scope.spawn(|| clients.submit_random("a", dice.part("a"))),
             scope.spawn(|| clients.submit_random("b", dice.part("b"))),
             scope.spawn(|| clients.submit_control(dice.part("control"))),
-            scope.spawn(|| clients.change(dice.part("change"))),
+            scope.spawn(|| clients.change(dice.part("change"), wanted.meddling)),
             scope.spawn(|| clients.look(dice.part("look"))),
         ];
         let mut nemesis = Nemesis::new(dice.part("faults"), world, &wanted.kinds);

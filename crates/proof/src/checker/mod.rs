@@ -107,7 +107,7 @@ fn invalid(view: &View<'_>) -> Option<String> {
         forks && attempt.end.is_some()
     };
     let left = view.attempts.values().filter(|attempt| attempt.grandchild.is_some()).count();
-    let forked = view.attempts.iter().filter(|(key, attempt)| forked((key, attempt))).count();
+    let forked = view.attempts.iter().filter(|&entry| forked(entry)).count();
     if forked >= FORKED && left == 0 {
         return Some(format!("{forked} tasks left something in the background, and none of it lived"));
     }

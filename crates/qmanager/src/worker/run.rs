@@ -318,9 +318,6 @@ impl Run {
     /// After the commit the reports have done their work.
     pub(super) fn forget(&mut self, done: Vec<Done>) {
         for Done { paths, reported } in done {
-            if failpoint::has(Bug::ReportKept) {
-                continue;
-            }
             let forgotten = if reported { self.places.take_back(&paths) } else { task_process::remove(&paths) };
             if let Err(error) = forgotten {
                 tracing::warn!(error = super::launch::chain(&error), "cannot remove a report");
