@@ -240,7 +240,7 @@ async fn set_limit(context: &Context, name: &QueueName, text: &str, of: &Of) -> 
             ));
         }
         (Of::Key(key), Some(0)) => {
-            out.note(format_args!("jobs with limit key {} of queue {name} are held", safe(key.as_str())))
+            out.note(format_args!("jobs with limit key {} of queue {name} are held", safe(key.as_str())));
         }
         (Of::Key(key), Some(limit)) => {
             out.note(format_args!("queue {name} runs at most {limit} with limit key {} at once", safe(key.as_str())));
