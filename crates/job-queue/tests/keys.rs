@@ -2,6 +2,7 @@
 //! this one, and a database of version 1 that becomes one of version 2.
 //!
 //! `QMANAGER_KEY_ROWS=1000000 cargo test --release -p job-queue --test keys -- --nocapture` is the long form.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test's setup may fail the test; figures are shown")]
 
 use std::time::{Duration, Instant};
 

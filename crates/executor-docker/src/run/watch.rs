@@ -137,7 +137,8 @@ impl Run<'_, '_> {
                 engine.kill(name, "SIGCONT").await?;
             }
             Some(Step::Kill) => {
-                if !engine.kill(name, "SIGKILL").await? {
+                let arrived = engine.kill(name, "SIGKILL").await?;
+                if !arrived {
                     self.ladder.ended_in_time();
                 }
             }
