@@ -41,11 +41,7 @@ impl Lease {
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let body = serde_json::to_vec(self).expect("BUG: two numbers are always JSON");
-        match file::replace(path, &body) {
-            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                file::create_dirs(path.parent().unwrap_or(path))?;
-                file::replace(path, &body)
-            }
+        match replace(path, &body) {
             Err(full @ Error::File { .. }) if is_full(&full) => {
                 if !path.exists() {
                     let reserve = reserves(path.parent().unwrap_or(path)).find(|reserve| reserve.exists());
@@ -57,14 +53,14 @@ impl Lease {
         }
     }
 
-    /// Sees to it that so many files are in the folder of leases whose blocks are theirs already: what a job that has no
-    /// lease file yet gets on a full disk.
+    /// Sees to it that so many files are in the folder of leases, which is made if needed, whose blocks are theirs already:
+    /// what a job that has no lease file yet gets on a full disk.
     ///
     /// # Errors
     /// One cannot be made.
     pub fn keep_reserves(leases: &Path, count: usize) -> Result<(), Error> {
         let missing = reserves(leases).take(count).filter(|reserve| !reserve.exists());
-        missing.into_iter().try_for_each(|reserve| file::replace(&reserve, &[b' '; LONGEST]))
+        missing.into_iter().try_for_each(|reserve| replace(&reserve, &[b' '; LONGEST]))
     }
 
     /// Reads it; missing or unreadable is `None`: then the last known deadline stands.
@@ -95,6 +91,17 @@ const LONGEST: usize = 128;
 
 fn reserves(leases: &Path) -> impl Iterator<Item = PathBuf> {
     (0..1000).map(move |number| leases.join(format!(".reserve{number}")))
+}
+
+/// Replaces a file in one step, making its folder if needed.
+fn replace(path: &Path, body: &[u8]) -> Result<(), Error> {
+    match file::replace(path, body) {
+        Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            file::create_dirs(path.parent().unwrap_or(path))?;
+            file::replace(path, body)
+        }
+        other => other,
+    }
 }
 
 fn is_full(error: &Error) -> bool {
