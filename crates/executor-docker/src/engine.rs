@@ -131,9 +131,20 @@ impl Engine {
         self.call(self.docker.create_container(Some(options), body)).await.map(drop)
     }
 
+    /// Attaches to what a container writes and, if wanted, to what it reads.
     pub(crate) async fn attach(&self, name: &str, stdin: bool) -> Result<AttachContainerResults, Trouble> {
+        // Podman says into the very stream of the output that a task reads no further, and ends it: one connection each.
+        if stdin && self.is_podman().await {
+            let output = self.attach_to(name, true, false).await?.output;
+            let input = self.attach_to(name, false, true).await?.input;
+            return Ok(AttachContainerResults { output, input });
+        }
+        self.attach_to(name, true, stdin).await
+    }
+
+    async fn attach_to(&self, name: &str, output: bool, stdin: bool) -> Result<AttachContainerResults, Trouble> {
         let options =
-            AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).stdin(stdin).build();
+            AttachContainerOptionsBuilder::default().stream(true).stdout(output).stderr(output).stdin(stdin).build();
         self.call(self.docker.attach_container(name, Some(options))).await
     }
 
