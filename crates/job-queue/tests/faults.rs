@@ -337,21 +337,24 @@ fn a_backup_is_whole_and_overwrites_nothing() {
 
 #[test]
 fn many_make_one_database() {
-    let (place, runtime) = (place(), runtime());
-    let start = std::sync::Barrier::new(16);
-    std::thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                start.wait();
-                let queue = open(&place.db).unwrap();
-                self::runtime().block_on(queue.submit(vec![job()])).unwrap();
-            });
-        }
-    });
-    let queue = open(&place.db).unwrap();
-    assert_eq!(runtime.block_on(queue.list(&Filter::default())).unwrap().len(), 16);
-    let names = fs::read_dir(place.folder.path()).unwrap().count();
-    assert_eq!(names, 3, "database, WAL and its index; no drafts");
+    // Who comes between two steps of another is chance: some rounds.
+    for _ in 0..10 {
+        let (place, runtime) = (place(), runtime());
+        let start = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    start.wait();
+                    let queue = open(&place.db).unwrap();
+                    self::runtime().block_on(queue.submit(vec![job()])).unwrap();
+                });
+            }
+        });
+        let queue = open(&place.db).unwrap();
+        assert_eq!(runtime.block_on(queue.list(&Filter::default())).unwrap().len(), 16);
+        let names = fs::read_dir(place.folder.path()).unwrap().count();
+        assert_eq!(names, 3, "database, WAL and its index; no drafts");
+    }
 }
 
 #[test]

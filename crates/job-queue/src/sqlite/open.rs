@@ -9,6 +9,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, hooks::Wal};
+use rustix::io::Errno;
 
 use super::{
     db::{Db, Shared, busy_handler},
@@ -136,14 +137,13 @@ fn make(path: &Path, options: &OpenOptions) -> Result<bool, Error> {
         )));
     }
     let image = empty_image()?;
-    let draft = place::beside(path, &format!(".{}-{:x}", std::process::id(), crate::clock::now()));
-    let placed = write_draft(&draft, &image).and_then(|()| match fs::hard_link(&draft, path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(e),
-    });
-    let removed = fs::remove_file(&draft);
-    let placed = placed.and_then(|placed| removed.map(|()| placed));
+    // Not of a pid and a time: threads of one process, and processes of two containers, share both.
+    let draft = place::beside(path, &format!(".{}", uuid::Uuid::new_v4().simple()));
+    let placed = write_draft(&draft, &image).and_then(|()| place_draft(&draft, path));
+    if !matches!(placed, Ok(true)) {
+        // What matters is said already; a draft that stays is in nobody's way.
+        let _removed = fs::remove_file(&draft);
+    }
     let synced = placed.and_then(|placed| fs::File::open(folder)?.sync_all().map(|()| placed));
     synced.map_err(|e| Error::io(format!("make {}", path.display()), e))
 }
@@ -152,6 +152,23 @@ fn write_draft(draft: &Path, image: &[u8]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     file.write_all(image)?;
     file.sync_all()
+}
+
+/// Gives the draft its name, if nothing has it yet. Not by a second name, where it can be helped: a file with two names is
+/// one that [`Place::of`] refuses, for whoever looks in that moment, and for good if we are killed in it.
+fn place_draft(draft: &Path, path: &Path) -> io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        // File systems that cannot do this without replacing.
+        Err(Errno::INVAL | Errno::NOSYS) => match fs::hard_link(draft, path) {
+            Ok(()) => fs::remove_file(draft).map(|()| true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(e),
+        },
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// The bytes of a database with the newest schema and nothing in it.
