@@ -10,11 +10,13 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 use crate::{
     checker,
     clock::SECOND,
     nemesis::Kind,
+    process,
     soak::{self, Wanted},
 };
 
@@ -73,7 +75,7 @@ const MILD: &[Kind] = &[Kind::KillWorker, Kind::KillExecutor];
 
 /// All of them.
 pub const ALL: &[Planted] = &[
-    Planted { name: "DoubleClaim", by: &[4, 5, 6], faults: MILD, pace: Pace::Long },
+    Planted { name: "DoubleClaim", by: &[5], faults: &[Kind::KillClient], pace: Pace::Dense },
     Planted { name: "KeyIgnored", by: &[19], faults: &[Kind::KillClient], pace: Pace::Dense },
     Planted { name: "SubmitLost", by: &[1], faults: MILD, pace: Pace::Dense },
     Planted { name: "CountsWrong", by: &[23], faults: MILD, pace: Pace::Dense },
@@ -115,7 +117,12 @@ pub fn run(bug: &Planted, seed: u64, programs: &Path, folder: PathBuf) -> Result
         folder: folder.clone(),
         ..Wanted::new(programs.to_path_buf())
     };
-    let verdict = checker::check(&soak::run(&wanted)?);
+    let evidence = soak::run(&wanted)?;
+    let verdict = checker::check(&evidence);
+    // Some bugs are that something is left.
+    for process in process::all(&evidence.about.run, &folder) {
+        process::signal(process.pid, Signal::KILL);
+    }
     let mut by = Broken::default();
     let mut example = String::new();
     for violation in &verdict.violations {

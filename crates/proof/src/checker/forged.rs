@@ -80,7 +80,8 @@ impl Forge {
     fn job(&mut self, t: i64, (job, key): (&str, &str), epoch: u64, status: &str, slot: Option<&str>) {
         let owner = slot.map(|slot| (slot.to_owned(), "run".to_owned()));
         let (key, status) = (Some(key.to_owned()), status.to_owned());
-        self.change(t, job, epoch, Changed::Job { key, status, cancel: None, lease: owner.as_ref().map(|_| t), owner });
+        let lease = owner.as_ref().map(|_| t + self.evidence.about.lease);
+        self.change(t, job, epoch, Changed::Job { key, status, cancel: None, lease, owner });
     }
 
     fn change(&mut self, t: i64, job: &str, epoch: u64, what: Changed) {

@@ -59,20 +59,26 @@ pub(super) fn terminal_states_are_absorbing(view: &View<'_>, found: &mut Vec<Str
     }
 }
 
-/// I5: epochs increase, owners change only with them, and nothing is written of a job that nobody has.
+/// I5: epochs increase, owners change only with them and not while the old one's lease holds, and nothing is written of
+/// a job that nobody has.
 pub(super) fn fencing(view: &View<'_>, found: &mut Vec<String>) {
     for (job, changes) in &view.jobs {
-        let (mut epoch, mut owner) = (0, None);
+        let (mut epoch, mut owner, mut leased) = (0, None, None);
         let mut attempts: BTreeMap<usize, u32> = BTreeMap::new();
         for change in changes {
             if change.epoch < epoch {
                 found.push(format!("job {job}: epoch {} after {epoch}", change.epoch));
             }
             match &change.what {
-                Changed::Job { owner: new, .. } => {
+                Changed::Job { owner: new, lease, .. } => {
                     if new.is_some() && *new != owner && change.epoch == epoch {
                         found.push(format!("job {job}: {new:?} has it under epoch {epoch}, as {owner:?} had"));
                     }
+                    // Those of PostgreSQL are their hosts', and not in these rows.
+                    if new.is_some() && owner.is_some() && *new != owner && leased > Some(change.t) {
+                        found.push(format!("job {job}: {new:?} took it from {owner:?}, whose lease held"));
+                    }
+                    leased = *lease;
                     owner.clone_from(new);
                 }
                 Changed::Task(row) => {

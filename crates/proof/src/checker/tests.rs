@@ -107,6 +107,12 @@ const PLANTED: &[Planted] = &[
         }
         e.audit.iter_mut().filter(|change| change.job == "j1").for_each(|change| change.epoch = 1);
     }),
+    (5, "a job is taken from a worker that has it", |e| {
+        let change = e.audit.iter_mut().find(|change| change.job == "j1" && change.epoch == 2).expect("a claim");
+        if let Changed::Job { owner: Some((slot, _)), .. } = &mut change.what {
+            *slot = "work01".into();
+        }
+    }),
     (5, "a released worker goes on writing", |e| {
         let row = TaskRow { status: "running".into(), attempt: 2, ..row_of(e, "j5", 0, "succeeded").clone() };
         let at = e.audit.iter().position(|change| change.job == "j5").expect("the submit");
