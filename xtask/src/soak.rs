@@ -174,6 +174,6 @@ fn build(workspace: &Workspace, release: bool, points: bool) -> Result<PathBuf> 
 
 /// A program that runs is not written to.
 fn replace(from: &Path, to: &Path) -> Result<()> {
-    let new = to.with_extension("new");
+    let new = to.with_extension(format!("new{}", std::process::id()));
     fs::copy(from, &new).and_then(|_| fs::rename(&new, to)).with_context(|| format!("cannot copy {}", from.display()))
 }

@@ -45,7 +45,8 @@ proof check DIR           judges the evidence of a run again
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let rest = args.get(1..).unwrap_or_default();
-    let result = match args.first().map(String::as_str) {
+    let asks = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    let result = match args.first().filter(|_| !asks).map(String::as_str) {
         Some("soak") => soak(rest),
         Some("matrix") => several::matrix(rest),
         Some("calls") => several::calls(rest),
