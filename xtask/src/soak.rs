@@ -35,8 +35,10 @@ const FULL: &[&[Words]] = &[
     &[&["calls"]],
     &[&["calls", "--db", "postgres"]],
     &[&["soak", "--minutes", "10", "--executor", "docker"]],
-    &[&["soak", "--minutes", "30"]],
-    &[&["soak", "--minutes", "30", "--db", "postgres", "--managers", "4", "--workers", "2"]],
+    &[
+        &["soak", "--minutes", "30"],
+        &["soak", "--minutes", "30", "--db", "postgres", "--managers", "4", "--workers", "2"],
+    ],
 ];
 
 /// A run that was made.

@@ -186,10 +186,15 @@ impl<'a> View<'a> {
     /// Whether everything on its host was killed while it lived.
     pub(super) fn is_killed_with_its_host(&self, key: Key<'_>) -> bool {
         let Some(attempt) = self.attempts.get(&key) else { return false };
+        let from = attempt.registered.map_or(i64::MAX, |change| self.time(change));
+        let to = attempt.closed.map_or(i64::MAX, |(change, _)| self.time(change));
         self.faults().any(|fault| {
-            let alive =
-                attempt.begins.first().is_some_and(|begin| *begin <= fault.t.1) && attempt.last + SECOND >= fault.t.0;
-            fault.kind == Kind::KillHost && fault.host == attempt.host && alive && attempt.end.is_none()
+            let alive = match attempt.begins.first() {
+                Some(begin) => fault.host == attempt.host && *begin <= fault.t.1 && attempt.last + SECOND >= fault.t.0,
+                // Killed before it could say that it begins: a container takes a while until then.
+                None => from - CLOCKS <= fault.t.1 && to + CLOCKS >= fault.t.0,
+            };
+            fault.kind == Kind::KillHost && alive && attempt.end.is_none()
         })
     }
 
