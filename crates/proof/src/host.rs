@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -172,7 +173,8 @@ impl Host {
     pub fn start(&mut self) -> Result<()> {
         let log: File = OpenOptions::new().append(true).create(true).open(self.log())?;
         let mut command = self.setting.qmanager(&self.name, &["start", "--force"]);
-        command.stdout(log.try_clone()?).stderr(log).env("RUST_BACKTRACE", "1");
+        // Ctrl-C ends the run, and is no fault.
+        command.stdout(log.try_clone()?).stderr(log).env("RUST_BACKTRACE", "1").process_group(0);
         self.daemon = Some(command.spawn().context("cannot start qmanager")?);
         self.starts += 1;
         Ok(())

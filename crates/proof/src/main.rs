@@ -3,17 +3,18 @@
 
 mod several;
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use proof::{checker, clock::SECOND, evidence::Folder, soak, task};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// So many violations of one invariant are shown; the others are counted.
 const SHOWN: usize = 10;
 
 pub(crate) const HELP: &str = "\
 proof soak [OPTION..]     a run with random faults, judged from outside
-  --minutes N             how long load and faults last [1]
+  --minutes N             how long load and faults last [1]; Ctrl-C ends them early, and the run is judged
   --seconds N             the same in seconds
   --seed S                the seed of all choices [the time]
   --every S               seconds between two faults [5]
@@ -68,6 +69,11 @@ fn main() -> ExitCode {
 
 fn soak(args: &[String]) -> Result<ExitCode> {
     let wanted = wanted(args)?;
+    for signal in [SIGINT, SIGTERM] {
+        // A second one ends it at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&wanted.enough))?;
+        signal_hook::flag::register(signal, Arc::clone(&wanted.enough))?;
+    }
     println!("seed {}, evidence in {}", wanted.seed, wanted.folder.display());
     let evidence = soak::run(&wanted)?;
     let code = judge(&evidence);

@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -59,6 +62,8 @@ pub struct Wanted {
     pub programs: PathBuf,
     /// Where the evidence goes; short, since sockets are below it. Nothing may be there yet.
     pub folder: PathBuf,
+    /// Set, it ends load and faults before their time.
+    pub enough: Arc<AtomicBool>,
 }
 
 impl Wanted {
@@ -82,6 +87,7 @@ impl Wanted {
             quiet: QUIET,
             programs,
             folder: PathBuf::new(),
+            enough: Arc::default(),
         }
     }
 }
@@ -165,7 +171,7 @@ pub fn run(wanted: &Wanted) -> Result<Evidence> {
         let mut nemesis = Nemesis::new(dice.part("faults"), world, &wanted.kinds);
         clock::pass(BASELINE.min(wanted.length / 3));
         let begin = clock::mono();
-        let injected = nemesis.run(wanted.every, began + wanted.length);
+        let injected = nemesis.run(wanted.every, began + wanted.length, &wanted.enough);
         clients.over.store(true, Ordering::Relaxed);
         for job in jobs {
             job.join().map_err(|_| anyhow::anyhow!("a client failed"))??;

@@ -1,5 +1,7 @@
 //! Injecting faults, one after the other, some of which last while the next ones come.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use rustix::process::Signal;
 
@@ -73,13 +75,13 @@ impl Nemesis {
         Self { dice, world, undo: Vec::new(), kinds }
     }
 
-    /// A fault about every `every` microseconds until `end`; then everything is as before.
+    /// A fault about every `every` microseconds until `end` or until there is `enough`; then everything is as before.
     ///
     /// # Errors
     /// A host cannot be started, or the record cannot be written.
-    pub fn run(&mut self, every: i64, end: i64) -> Result<()> {
+    pub fn run(&mut self, every: i64, end: i64, enough: &AtomicBool) -> Result<()> {
         let mut next = clock::mono();
-        while clock::mono() < end {
+        while clock::mono() < end && !enough.load(Ordering::Relaxed) {
             self.tend()?;
             if clock::mono() >= next {
                 next = clock::mono() + self.dice.between(every * 6 / 10, every * 14 / 10);
