@@ -91,9 +91,11 @@ impl Proxy {
     /// Ends all connections, without a word to either side but a reset; answers how many there were.
     pub fn cut(&self) -> usize {
         let pairs = std::mem::take(&mut *lock(&self.state.pairs));
+        // Before: its threads leave a connection that is cut.
+        let open = pairs.iter().filter(|pair| !pair.is_over()).count();
         pairs.iter().for_each(|pair| pair.cut());
         self.state.changed.notify_all();
-        pairs.iter().filter(|pair| !pair.is_over()).count()
+        open
     }
 
     /// How many connections there are, and how many of them listen for notifications.

@@ -114,11 +114,15 @@ fn starts_nothing(view: &View<'_>, job: &str, round: u32, now: bool, found: &mut
     let about = &view.evidence.about;
     let in_round = view.jobs[job].iter().filter(|change| change.round == round);
     let mut asked = None;
+    let mut asked_now = None;
     let mut seen = None;
     for change in in_round {
         let Changed::Job { status, cancel, .. } = &change.what else { continue };
         if cancel.is_some() {
             asked.get_or_insert(*change);
+        }
+        if cancel.as_deref() == Some("now") {
+            asked_now.get_or_insert(*change);
         }
         if status == "cancelling" || is_terminal(status) {
             seen.get_or_insert(*change);
@@ -132,12 +136,18 @@ fn starts_nothing(view: &View<'_>, job: &str, round: u32, now: bool, found: &mut
     let job_plan = view.plan(job);
     for (&(_, task, n), attempt) in view.attempts.iter().filter(|((of, ..), _)| *of == job) {
         let Some(registered) = attempt.registered.filter(|change| change.round == round) else { continue };
-        let cleans =
-            !now && job_plan.and_then(|plan| plan.tasks.get(task)).is_some_and(|task| task.when == When::Always);
-        if cleans {
-            continue;
-        }
-        if registered.seq > seen.seq {
+        let cleans = job_plan.and_then(|plan| plan.tasks.get(task)).is_some_and(|task| task.when == When::Always);
+        // What cleans up goes on until somebody says that it is to end now too, which may be long after the cancel. No row
+        // tells when that was seen: the job was being cancelled already.
+        let (late, to) = match asked_now.filter(|_| now).map(|change| view.time(change)) {
+            Some(asked) if cleans => {
+                let to = asked + SEEN + about.slack;
+                (view.time(registered) > to && !view.is_disturbed(asked, to, None), to)
+            }
+            _ if cleans => continue,
+            _ => (registered.seq > seen.seq, to),
+        };
+        if late {
             found.push(format!("job {job} task {task} attempt {n}: started after the cancel was seen"));
         }
         let limit = to + about.grace + 2_000_000 + about.slack;
