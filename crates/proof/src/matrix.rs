@@ -195,21 +195,27 @@ impl Meeting<'_> {
 
     fn act(&mut self) -> Result<Option<Fault>> {
         let hit: i32 = fs::read_to_string(self.point(".pid"))?.trim().parse()?;
-        let victim = self.victim(hit);
-        let Some(victim) = victim else {
-            self.go("")?;
-            return Ok(None);
+        let signal = match self.cell.action {
+            Action::Fail => None,
+            Action::Abort => Some(Signal::KILL),
+            Action::Pause => Some(Signal::STOP),
         };
-        let now = clock::mono();
-        let (slot, attempt) = (slot_of(victim), nemesis::attempt_below(victim));
-        let kind = self.kind();
-        let host = self.host.name.clone();
-        let mut fault =
-            Fault { t: (now, now), kind, host, effective: true, slot, attempt, stop: None, note: self.cell.name() };
+        // Whoever was chosen may end before it is hit, where it is not the one that waits at the point: then another is.
+        let (victim, mut fault) = loop {
+            let Some(victim) = self.victim(hit) else {
+                self.go("")?;
+                return Ok(None);
+            };
+            let now = clock::mono();
+            let (slot, attempt) = (slot_of(victim), nemesis::attempt_below(victim));
+            let (kind, host, note) = (self.kind(), self.host.name.clone(), self.cell.name());
+            if signal.is_none_or(|signal| process::signal(victim, signal)) {
+                break (victim, Fault { t: (now, now), kind, host, effective: true, slot, attempt, stop: None, note });
+            }
+        };
         match self.cell.action {
             Action::Fail => self.go("fail")?,
             Action::Abort => {
-                fault.effective = process::signal(victim, Signal::KILL);
                 self.go("")?;
                 if Some(victim) == self.host.pid() {
                     self.host.wait(5 * SECOND);
@@ -219,7 +225,6 @@ impl Meeting<'_> {
                 }
             }
             Action::Pause => {
-                fault.effective = process::signal(victim, Signal::STOP);
                 self.go("")?;
                 clock::pass(2 * LEASE_MS * 1_000);
                 // It may have been killed meanwhile, as a silent worker is.
