@@ -511,3 +511,35 @@ fn f36_f41_what_is_wrong_with_a_server_is_said() {
     let refused = nobody.qmanager(["list"]).expect(5);
     assert!(refused.stderr.contains("cannot be reached") && !refused.stderr.contains("canary"), "{refused:?}");
 }
+
+/// Two daemons that share a queue have slots of the same names: `status` tells whose job is whose.
+#[test]
+fn status_names_the_jobs_of_its_own_workers() {
+    let Some(cluster) = Cluster::new() else { return };
+    let (here, there) = (cluster.host(), cluster.host());
+    let mut daemons = [here.start(&["--workers", "1"]), there.start(&["--workers", "1"])];
+    let go = cluster.path().join("go");
+    let command = format!("while ! test -e {}; do sleep 0.02; done", go.display());
+    let workflow = serde_json::json!([{ "name": "waits", "params": { "command": command } }]).to_string();
+    let workflow = here.write("w.json", workflow);
+    let workflow = workflow.to_str().expect("text");
+    let mut jobs = [here.submit(&[workflow]), here.submit(&[workflow])];
+    let is_running = |job: &String| status_of(&here, job) == "running";
+    until("both jobs run", || jobs.iter().all(is_running));
+    let job_of = |host: &Host| {
+        let status: serde_json::Value =
+            serde_json::from_str(&host.qmanager(["status", "--json"]).success().stdout).expect("JSON");
+        status["workers"][0]["job"].as_str().expect("it has a job").to_owned()
+    };
+    let mut told = [job_of(&here), job_of(&there)];
+    told.sort();
+    jobs.sort();
+    assert_eq!(told, jobs, "each of them at one worker");
+    let text = here.qmanager(["status"]).success().stdout;
+    assert!(jobs.iter().all(|job| text.contains(&job[job.len() - 8..])), "both are shown: {text}");
+    fs::write(go, "").expect("a folder");
+    here.qmanager(["wait", &jobs[0], &jobs[1]]).success();
+    for (host, daemon) in [&here, &there].into_iter().zip(&mut daemons) {
+        stop(host, daemon);
+    }
+}

@@ -28,9 +28,6 @@ impl Input {
             Stdin::File(path) => {
                 let wrong = |why: &str| message::invalid(format!("`stdin: {{file: {path:?}}}` {why}"));
                 let file = beneath::open_file(&spec.job_files, path).map_err(|why| wrong(&why))?;
-                if file.metadata().is_ok_and(|meta| meta.is_dir()) {
-                    return Err(wrong("is a folder"));
-                }
                 Ok(Self::File(tokio::fs::File::from_std(file)))
             }
         }

@@ -28,10 +28,6 @@ impl Feed {
                 nothing().map(|null| (null, None)).map_err(|error| format!("cannot open /dev/null: {error}"))
             }
             Stdin::File(path) => beneath::open_file(&spec.job_files, path)
-                .and_then(|file| match file.metadata() {
-                    Ok(metadata) if metadata.is_dir() => Err("is a folder".into()),
-                    _ => Ok(file),
-                })
                 .map(|file| (OwnedFd::from(file), None))
                 .map_err(|why| format!("`stdin: {{file: {path:?}}}`: {why}")),
             Stdin::Text(text) => Self::pipe(text).map_err(|error| format!("cannot make a pipe: {error}")),

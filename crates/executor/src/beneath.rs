@@ -32,10 +32,22 @@ pub fn check_relative(path: &str) -> Result<(), &'static str> {
 /// Opens a job file for reading.
 ///
 /// # Errors
-/// Why that cannot be, as the end of a sentence; also if a link leads out of the job files.
+/// Why that cannot be, as the end of a sentence; also if it is no regular file, or a link leads out of the job files.
 pub fn open_file(job_files: &Path, relative: &str) -> Result<File, String> {
     check_relative(relative)?;
-    open(job_files, relative, OFlags::RDONLY).map(File::from)
+    // To open a pipe waits for its writer, for ever if nobody comes, and nothing could end that.
+    let file = open(job_files, relative, OFlags::RDONLY | OFlags::NONBLOCK).map(File::from)?;
+    let kind = file.metadata().map_err(|error| describe(&error))?.file_type();
+    if kind.is_dir() {
+        return Err("is a folder".into());
+    }
+    if !kind.is_file() {
+        return Err("is a pipe or a device: job files are regular files".into());
+    }
+    // Whoever gets it does not expect this.
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| describe(&error.into()))?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| describe(&error.into()))?;
+    Ok(file)
 }
 
 /// The path of a folder of the job files (`""` = themselves).
@@ -88,4 +100,24 @@ fn open(job_files: &Path, relative: &str, flags: OFlags) -> Result<OwnedFd, Stri
     let root = rustix::fs::open(job_files, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| format!("the job files {} cannot be opened: {}", job_files.display(), in_words(error)))?;
     rustix::fs::openat2(&root, relative, flags, Mode::empty(), ResolveFlags::BENEATH).map_err(in_words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_waits() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .unwrap();
+        let open = |name: &str| open_file(place.path(), name);
+        assert!(open("pipe").unwrap_err().starts_with("is a pipe"), "and does not wait for a writer");
+        assert_eq!(open("folder").unwrap_err(), "is a folder");
+        let flags = rustix::fs::fcntl_getfl(open("file").unwrap()).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK), "{flags:?}");
+    }
 }

@@ -139,7 +139,7 @@ pub fn task(workflow: &Workflow, text: &str) -> Result<TaskIx, Error> {
     let names = workflow.tasks().iter().map(|task| task.name.as_str());
     Err(match nearest(text, names) {
         Some(name) => error.hint(format!("did you mean {:?}?", safe(name))),
-        None => error.hint("`qmanager status JOB --tasks` shows them all; --match takes a pattern"),
+        None => error.hint("`qmanager graph FILE|JOB` shows them all"),
     })
 }
 

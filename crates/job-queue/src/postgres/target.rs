@@ -60,7 +60,7 @@ impl Target {
         let mut config: Config = plain.parse().map_err(|_| {
             Error::Url(format!(
                 "{shown} is not the URL of a PostgreSQL database; write postgres://USER@HOST[:PORT]/DATABASE (special \
-                 characters of a password as %XX, or better: db.password_file)"
+                 characters of a password as %XX, or better: db.password_file; after a `?` only what docs/postgres.md names)"
             ))
         })?;
         if config.get_hosts().is_empty() {

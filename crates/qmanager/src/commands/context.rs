@@ -111,7 +111,8 @@ impl Context {
     /// The queue's database, or `None` when nothing was ever submitted here: looking makes no files.
     pub(crate) fn queue_if_any(&self) -> Result<Option<Arc<dyn JobQueue>>, Error> {
         match self.database_file()? {
-            Some(path) if !path.exists() => Ok(None),
+            // What may not be looked at is not nothing: to open it says what is wrong.
+            Some(path) if matches!(path.try_exists(), Ok(false)) => Ok(None),
             _ => self.open(false).map(Some),
         }
     }

@@ -60,7 +60,16 @@ fn request(args: &StopArgs) -> Result<StopRequest, Error> {
 
 /// The daemon that serves this state-dir, held so that its number cannot become another's.
 fn daemon(layout: &crate::layout::Layout) -> Result<Option<(ManagerState, OwnedFd)>, Error> {
-    let Some(state) = ManagerState::read(layout) else { return Ok(None) };
+    let Some(state) = ManagerState::read(layout) else {
+        return match std::fs::metadata(layout.manager_state()) {
+            // One may run, and we are not the one to end it.
+            Err(denied) if denied.kind() == std::io::ErrorKind::PermissionDenied => {
+                let what = format!("cannot look at {}", layout.manager_state().display());
+                Err(Error::new(Exit::QueueUnavailable, what).because(denied))
+            }
+            _ => Ok(None),
+        };
+    };
     let Some(pid) = Pid::from_raw(state.process.pid) else { return Ok(None) };
     match rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK) {
         // Looked at again now that the number is ours to hold.

@@ -197,7 +197,8 @@ async fn busy(context: &Context, queue: &dyn JobQueue, job: &JobRow) -> Result<O
         0 => Reason::new(format!("it is the next of queue {}, whose {all} may all have a job", job.queue))
             .help("`qmanager status` shows what they run"),
         ahead => {
-            Reason::new(format!("{} of queue {} come before it; {all} take them", counted(ahead, "job"), job.queue))
+            let come = if ahead == 1 { "comes" } else { "come" };
+            Reason::new(format!("{} of queue {} {come} before it; {all} take them", counted(ahead, "job"), job.queue))
                 .help("`qmanager submit --priority` and `qmanager start --workers` change that")
         }
     }))

@@ -219,7 +219,7 @@ fn advice(cause: Cause) -> Option<&'static str> {
         Cause::Oom => Some("it used more memory than it may: raise `resources.memory`"),
         Cause::Poison => Some("it was lost too often: it seems to end whatever runs it"),
         Cause::LostExecutor => Some("its task executor ended without a word; `qmanager doctor` checks this host"),
-        Cause::Invalid => Some("it cannot be run as it is written; `qmanager check --executor shell FILE` says more"),
+        Cause::Invalid => Some("it cannot be run as it is written: see the words above"),
         Cause::UserExit
         | Cause::Signal
         | Cause::Cancelled

@@ -1,6 +1,6 @@
 //! This host: its daemon, its workers, what they run, and the queues.
 
-use job_queue::{Filter, JobRow, Micros, QueueRow};
+use job_queue::{Filter, JobRow, Micros, Owner, QueueRow};
 use serde::Serialize;
 use workflow_model::{ExecutorKind, JobId, JobStatus, QueueName};
 
@@ -47,7 +47,8 @@ struct WorkerView<'a> {
 }
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
-    let state = ManagerState::read(&context.layout()?);
+    let layout = context.layout()?;
+    let state = ManagerState::read(&layout);
     let (queues, running) = match context.queue_if_any()? {
         Some(queue) => {
             let filter = Filter {
@@ -59,14 +60,21 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
         }
         None => (Vec::new(), Vec::new()),
     };
+    // Daemons that share a database may have slots of the same name.
+    let run_dir = layout.run_dir_id();
+    let is_ours = |job: &JobRow| {
+        let of = |owner: &Owner| owner.run_dir.split('-').next() == Some(&run_dir);
+        job.owner.as_ref().is_some_and(|owner| of(owner) && state.as_ref().is_some_and(|it| it.host == owner.host))
+    };
+    let (ours, others): (Vec<JobRow>, Vec<JobRow>) = running.iter().cloned().partition(is_ours);
     if context.out.json {
-        let daemon = state.as_ref().map(|state| daemon_view(state, &running));
-        let workers = state.as_ref().map_or_else(Vec::new, |state| worker_views(state, &running));
+        let daemon = state.as_ref().map(|state| daemon_view(state, &ours));
+        let workers = state.as_ref().map_or_else(Vec::new, |state| worker_views(state, &ours));
         let running = running.iter().map(JobView::new).collect();
         context.out.object(&View { v: JSON_VERSION, daemon, workers, queues: &queues, running })?;
         return Ok(Exit::Done);
     }
-    show_daemon(context, state.as_ref(), &running)?;
+    show_daemon(context, state.as_ref(), &ours, others)?;
     show_queues(context, &queues)?;
     Ok(Exit::Done)
 }
@@ -95,12 +103,17 @@ fn daemon_view<'a>(state: &'a ManagerState, running: &[JobRow]) -> DaemonView<'a
     }
 }
 
-fn show_daemon(context: &Context, state: Option<&ManagerState>, running: &[JobRow]) -> Result<(), Error> {
+fn show_daemon(
+    context: &Context,
+    state: Option<&ManagerState>,
+    ours: &[JobRow],
+    mut others: Vec<JobRow>,
+) -> Result<(), Error> {
     let (out, now) = (&context.out, now());
     let Some(state) = state else {
         out.line("no daemon runs here")?;
         out.note("hint: `qmanager start -d` starts one; `qmanager run FILE` needs none");
-        return jobs(context, running, now);
+        return jobs(context, &others, now);
     };
     out.line(format_args!(
         "daemon {} (version {}) since {}, {}",
@@ -114,7 +127,7 @@ fn show_daemon(context: &Context, state: Option<&ManagerState>, running: &[JobRo
     }
     let mut table = Table::new(&["WORKER", "PID", "EXECUTOR", "JOB", "NOTE"]);
     for worker in &state.workers {
-        let job = job_of(worker, running);
+        let job = job_of(worker, ours);
         let note = match (&worker.degraded, worker.pid) {
             (Some(problem), _) => format!("degraded: {}", safe(problem)),
             (None, None) => format!("restarting ({} times)", worker.restarts),
@@ -130,12 +143,9 @@ fn show_daemon(context: &Context, state: Option<&ManagerState>, running: &[JobRo
     }
     table.lines().iter().try_for_each(|line| out.line(line))?;
     let slots: Vec<&str> = state.workers.iter().map(|worker| worker.slot.as_str()).collect();
-    let elsewhere: Vec<JobRow> = running
-        .iter()
-        .filter(|job| job.owner.as_ref().is_none_or(|owner| !slots.contains(&owner.slot.as_str())))
-        .cloned()
-        .collect();
-    jobs(context, &elsewhere, now)
+    let placeless = |job: &&JobRow| job.owner.as_ref().is_none_or(|owner| !slots.contains(&owner.slot.as_str()));
+    others.extend(ours.iter().filter(placeless).cloned());
+    jobs(context, &others, now)
 }
 
 /// Jobs under way that no worker of the daemon has: foreground runs, other hosts.
@@ -148,8 +158,8 @@ fn jobs(context: &Context, jobs: &[JobRow], now: Micros) -> Result<(), Error> {
 }
 
 /// The queue is the record of who has what; the daemon's file may be a moment old.
-fn job_of<'a>(worker: &WorkerState, running: &'a [JobRow]) -> Option<&'a JobRow> {
-    running.iter().find(|job| job.owner.as_ref().is_some_and(|owner| owner.slot == worker.slot))
+fn job_of<'a>(worker: &WorkerState, ours: &'a [JobRow]) -> Option<&'a JobRow> {
+    ours.iter().find(|job| job.owner.as_ref().is_some_and(|owner| owner.slot == worker.slot))
 }
 
 fn describe(job: &JobRow, now: Micros) -> String {
