@@ -543,3 +543,25 @@ fn status_names_the_jobs_of_its_own_workers() {
         stop(host, daemon);
     }
 }
+
+/// Files in a folder of one host: others say whose it is, and do not take it for an empty one.
+#[test]
+fn files_of_another_host_are_not_there_but_not_nowhere() {
+    let Some(cluster) = Cluster::new() else { return };
+    let there = cluster.host();
+    let own = format!("fs:{}", cluster.path().join("own").display());
+    let here = cluster.host().with_env("QMANAGER__JOBFILES__URL", &own);
+    let mut daemon = there.start(&["--workers", "1"]);
+    let file = there.write("w.yaml", "- name: a\n  params: {command: echo hello | tee x}\n");
+    let file = file.to_str().expect("text");
+    let job = there.submit(&[file]);
+    there.qmanager(["wait", &job]).success();
+    assert!(there.qmanager(["logs", &job]).success().stdout.contains("hello"));
+    for args in [["logs", &job, "a"].as_slice(), &["files", "ls", &job], &["files", "get", &job, "x", "."]] {
+        let said = here.qmanager(args).expect(4).stderr;
+        assert!(said.contains("are in a folder of host") && said.contains("jobfiles.url"), "{args:?}: {said}");
+    }
+    let said = here.qmanager(["submit", file, "--file", file]).success().stderr;
+    assert!(said.contains("the files of this job are in fs:") && said.contains("look in fs:"), "{said}");
+    stop(&there, &mut daemon);
+}

@@ -165,6 +165,22 @@ impl Context {
         Ok(Some(format!("fs:{id}")))
     }
 
+    /// The host of a folder that a job's files and logs are in, and its id, if this host does not see it.
+    pub(crate) fn elsewhere(&self, job: &JobRow) -> Result<Option<(String, String)>, Error> {
+        let (Some(place), true) = (&job.store, self.is_shared()?) else { return Ok(None) };
+        if self.place()?.as_ref() == Some(place) {
+            return Ok(None);
+        }
+        Ok(Some((safe(store::host_of(place)).into_owned(), safe(place).into_owned())))
+    }
+
+    /// Refuses to look for files and logs that are on another host.
+    pub(crate) fn see_files_of(&self, job: &JobRow) -> Result<(), Error> {
+        let Some((host, place)) = self.elsewhere(job)? else { return Ok(()) };
+        let what = format!("the files and logs of job {} are in a folder of host {host} ({place})", job.id);
+        Err(Error::not_found(what).hint("ask there, with its --state-dir; a store that all hosts see is jobfiles.url"))
+    }
+
     /// The database of foreground runs.
     pub(crate) fn run_queue(&self) -> Result<Arc<dyn JobQueue>, Error> {
         let options =

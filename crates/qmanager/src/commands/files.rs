@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context, args: &FilesArgs) -> Result<Exit, Err
     };
     let queue = context.queue_with(&[selector])?;
     let job = context.job(&*queue, selector).await?;
+    context.see_files_of(&job)?;
     let store = store(context)?;
     let area = area(&*queue, &job).await?;
     match &args.verb {

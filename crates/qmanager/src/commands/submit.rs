@@ -50,6 +50,7 @@ pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Er
     if !files.is_empty() {
         files::put_first(context, &area, &files).await?;
     }
+    let has_files = job.store.is_some();
     let (id, name, tasks, queue_name) = (job.id, job.name.clone(), job.tasks, job.queue.clone());
     let submitted = queue.submit(vec![job]).await;
     let is_ours = submitted.as_ref().is_ok_and(|all| all.iter().any(|one| one.id == id));
@@ -69,6 +70,9 @@ pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Er
     };
     tell(context, &view)?;
     Serving::warn(context, &*queue, &queue_name).await?;
+    if has_files {
+        warn_of_store(context, &*queue, &queue_name).await?;
+    }
     if args.follow {
         context.out.flush()?;
         return logs::follow_whole_job(context, &queue, submitted.id).await;
@@ -78,6 +82,23 @@ pub(super) async fn run(context: &Context, args: &SubmitArgs) -> Result<Exit, Er
         return wait_for(context, &*queue, submitted.id).await;
     }
     Ok(Exit::Done)
+}
+
+/// A queue's workers all keep their files in one place, and see no job's that are in another.
+async fn warn_of_store(context: &Context, queue: &dyn JobQueue, name: &QueueName) -> Result<(), Error> {
+    let rows = queue.queues().await?;
+    let theirs = rows.into_iter().find(|row| row.name == *name).and_then(|row| row.store);
+    let ours = context.config()?.store();
+    if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
+        let (theirs, ours) = (safe(&theirs).into_owned(), safe(ours).into_owned());
+        context
+            .out
+            .warn(format!("the files of this job are in {ours}, and the workers of queue {name} look in {theirs}"));
+        context
+            .out
+            .note("hint: submit it on a host that sees that folder, or give jobfiles.url one that all hosts see");
+    }
+    Ok(())
 }
 
 /// `run-…` queues are those of foreground runs: no daemon claims them.

@@ -10,7 +10,6 @@ use crate::{
     foreground,
     manager::ManagerState,
     output::{ago, local, now},
-    store,
     text::{counted, safe, shell_quote},
 };
 
@@ -132,11 +131,7 @@ fn at_its_limit(row: &QueueRow) -> bool {
 
 /// On a shared queue a job whose files are in a folder of one host waits for that host.
 fn elsewhere(context: &Context, job: &JobRow) -> Result<Option<Reason>, Error> {
-    let (Some(place), true) = (&job.store, context.is_shared()?) else { return Ok(None) };
-    if context.place()?.as_ref() == Some(place) {
-        return Ok(None);
-    }
-    let (host, shown) = (safe(store::host_of(place)), safe(place));
+    let Some((host, shown)) = context.elsewhere(job)? else { return Ok(None) };
     Ok(Some(
         Reason::new(format!("its files are in a folder of host {host} ({shown}), so only workers there can take it"))
             .help(format!(

@@ -71,6 +71,7 @@ impl Job {
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Error> {
     let queue = context.queue_with(&[&args.job])?;
     let row = context.job(&*queue, &args.job).await?;
+    context.see_files_of(&row)?;
     let job = Job::of(context, &*queue, row).await?;
     let rows = queue.tasks(job.row.id).await?;
     let choice = Choice::of(context, args, &job, &rows)?;
