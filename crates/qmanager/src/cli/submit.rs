@@ -16,7 +16,7 @@ pub struct SubmitArgs {
     /// A label
     #[arg(long, value_name = "K=V")]
     pub label: Vec<String>,
-    /// Idempotency key: a second submit of the same definition with it answers the first job
+    /// Idempotency key: a second submit of the same tasks with it answers the first job
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub key: Option<String>,
     /// Of the jobs of the queue with this key, only so many run at once as `queue limit` says [default: 1]

@@ -122,7 +122,7 @@ fn tell(context: &Context, view: &View<'_>) -> Result<(), Error> {
     if view.created {
         out.note(format_args!("submitted{name} to queue {}: {}", view.queue, counted(view.tasks as usize, "task")));
     } else {
-        out.note(format_args!("not submitted again: the key belongs to this job, which has the same definition"));
+        out.note(format_args!("not submitted again: the key belongs to this job, which has the same tasks"));
     }
     Ok(())
 }

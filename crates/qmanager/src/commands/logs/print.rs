@@ -28,6 +28,9 @@ struct View<'a> {
     attempt: Attempt,
     stream: &'static str,
     line: &'a str,
+    /// The line goes on in the next object: it is longer than what is shown at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
 }
 
 /// Whose a line is.
@@ -91,7 +94,9 @@ impl<'a> Printer<'a> {
         let Writer { task, name, attempt, stream } = writer;
         if self.out.json {
             let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
-            let view = View { v: JSON_VERSION, task, name, attempt, stream: stream.as_str(), line: &text };
+            // A line without an end is the last one, which may still grow, or a piece.
+            let continues = line.len() as u64 == LINE && !line.ends_with(b"\n");
+            let view = View { v: JSON_VERSION, task, name, attempt, stream: stream.as_str(), line: &text, continues };
             return self.out.object(&view);
         }
         if self.prefix {
