@@ -126,6 +126,11 @@ fn a_round_may_find_its_secrets_elsewhere() {
     assert_eq!(host.qmanager(["logs", "@last", "a"]).stdout, "set\n");
     // It holds for the rounds after it too.
     host.qmanager(["retry", "@last", "--all"]).expect(0);
+    // And for the task alone.
+    let alone = ["run", "secret.yaml", "--task", "a"];
+    assert!(host.task_executor(alone).expect(125).stderr.contains("give `--secret API="));
+    let told = host.task_executor(alone.into_iter().chain(["--secret", "API=env:TOKEN"])).success();
+    assert!(told.stdout.contains("set"), "{told:?}");
     // A queue's workers are told by their own configuration.
     host.qmanager(["submit", "secret.yaml"]).success();
     host.qmanager(["cancel", "@last"]).success();

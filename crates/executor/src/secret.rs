@@ -118,7 +118,7 @@ impl<'a> Secrets<'a> {
         match &self.settings.dir {
             Some(dir) => Ok(SecretSource::File(dir.join(name))),
             None => Err(format!(
-                "secret {name:?} has no source: set `dir` of [secrets] in qmanager.toml, or `run --secret {name}=env:VAR`"
+                "secret {name:?} has no source: set `dir` of [secrets] in qmanager.toml, or give `--secret {name}=env:VAR`"
             )),
         }
     }
@@ -169,7 +169,7 @@ mod tests {
         let given = Given::new(None, &[]);
         assert!(given.secrets(false).check("DB").unwrap_err().contains("`allow` of [secrets], as etl = [\"DB\"]"));
         let why = given.secrets(true).check("DB").unwrap_err();
-        assert!(why.contains("`dir` of [secrets]") && why.contains("run --secret DB=env:VAR"), "{why}");
+        assert!(why.contains("`dir` of [secrets]") && why.contains("`--secret DB=env:VAR`"), "{why}");
     }
 
     #[test]

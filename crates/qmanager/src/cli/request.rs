@@ -28,6 +28,9 @@ pub struct RequestArgs {
     /// Set a variable
     #[arg(long, value_name = "K=V")]
     pub env: Vec<String>,
+    /// Where a secret's value is: NAME=env:VAR or NAME=file:PATH
+    #[arg(long, value_name = "NAME=SOURCE")]
+    pub secret: Vec<String>,
     /// Which executor runs the task
     #[arg(long, value_name = "E", value_parser = executor_kind)]
     pub executor: Option<ExecutorKind>,

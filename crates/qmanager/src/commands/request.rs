@@ -37,6 +37,7 @@ pub(super) async fn run(context: &Context, args: &RequestArgs) -> Result<Exit, E
         (None, None) => return Err(Error::usage("a FILE or --job")),
     };
     subject.settings.env_override.extend(pairs::environment(context, &[], &args.env)?);
+    subject.settings.secrets.extend(pairs::secrets(context, &args.secret)?);
     let task = select::task(&subject.workflow, &args.task)?;
     if subject.workflow.task(task).params.is_none() {
         return Err(Error::refused("this task is a join: it has no `params`, and nothing to run"));

@@ -15,6 +15,7 @@ and ends with its exit code; 124 = timeout, 125 = we failed, 126 = cannot run, 1
   --task NAME      the task: its exact name, else #INDEX
   --jobfiles DIR   the folder of the job files [default: the folder of FILE]
   --env K=V        set a variable; beats what the file says
+  --secret NAME=SOURCE   where a secret's value is: env:VAR or file:PATH
   --executor E     shell or docker [default: the configuration's]
   --job JOB        a job of the queue: id, its last 8 characters, @last, @key:KEY; on a copy of its job files
   --attempt N      with --job: as this attempt (QM_ATTEMPT) [default: the next one]
@@ -53,8 +54,8 @@ impl Args {
                 Long("answer") => args.answer = Some(parser.value().map_err(|e| e.to_string())?.into()),
                 Short('h') | Long("help") => return Ok(None),
                 Long(
-                    name @ ("task" | "job" | "jobfiles" | "env" | "executor" | "attempt" | "state-dir" | "config"
-                    | "db" | "qname"),
+                    name @ ("task" | "job" | "jobfiles" | "env" | "secret" | "executor" | "attempt" | "state-dir"
+                    | "config" | "db" | "qname"),
                 ) => {
                     let flag = format!("--{name}");
                     job |= name == "job";
