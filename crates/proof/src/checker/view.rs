@@ -6,6 +6,7 @@ use crate::{
     audit::{Change, Changed, TaskRow},
     clock::SECOND,
     evidence::Evidence,
+    host::CONTROL,
     nemesis::{Fault, Kind},
     plan::{JobPlan, TaskPlan},
     witness::Mark,
@@ -163,7 +164,10 @@ impl<'a> View<'a> {
         let after = about.lease + about.grace + about.slack;
         self.faults().any(|fault| {
             let same = but.is_some_and(|but| but.t == fault.t && but.kind == fault.kind);
-            !same && fault.kind.delays() && fault.t.0 <= to && fault.t.1 + after >= from
+            // The control queue has one worker, which waits for a task executor that is stopped until its lease has ended.
+            let of_control = fault.attempt.as_ref().and_then(|(job, ..)| self.plan(job));
+            let delays = fault.kind.delays() || of_control.is_some_and(|plan| plan.queue == CONTROL);
+            !same && delays && fault.t.0 <= to && fault.t.1 + after >= from
         })
     }
 
