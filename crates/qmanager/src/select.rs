@@ -205,7 +205,9 @@ mod tests {
         assert_eq!(task(&workflow, "#0").unwrap(), TaskIx(1), "the exact name comes first");
         assert_eq!(task(&workflow, "#2").unwrap(), TaskIx(2));
         assert_eq!(tasks(&workflow, &["-rf".into(), "fetch".into(), "#2".into()]).unwrap(), [TaskIx(0), TaskIx(2)]);
-        for (text, hint) in [("fecth", "did you mean \"fetch\"?"), ("#3", "the last one is #2"), ("zzz", "--tasks")] {
+        for (text, hint) in
+            [("fecth", "did you mean \"fetch\"?"), ("#3", "the last one is #2"), ("zzz", "qmanager graph")]
+        {
             let error = task(&workflow, text).unwrap_err();
             assert_eq!(error.exit, crate::exit::Exit::NotFound);
             assert!(error.hints[0].contains(hint), "{text}: {:?}", error.hints);

@@ -101,7 +101,8 @@ pub async fn f85_workers_go_from_job_to_job(store: &dyn Store) {
         let mut mine = Vec::new();
         let mut next = queue.claim(&claim).await.unwrap();
         while let Some(claimed) = next {
-            assert!(!claimed.resumed);
+            // Again only what an answer that was lost had given to this very worker.
+            assert_eq!(claimed.resumed, claimed.job.epoch > Epoch(1));
             let (id, epoch) = (claimed.job.id, claimed.job.epoch);
             mine.push(id);
             let end = ending(JobStatus::Succeeded);
