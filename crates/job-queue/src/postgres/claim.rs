@@ -20,7 +20,7 @@ use crate::{Claim, Claimed, Error, Owner, clock};
 /// At most so many jobs whose `run_at` has come become claimable in one claim: no claim pays for thousands.
 const DUE_AT_ONCE: i64 = 500;
 /// A claim that took longer has walked over many dead rows (F43): the next ones begin where it ended.
-const SLOW: Duration = Duration::from_millis(2);
+const SLOW: Duration = Duration::from_millis(10);
 /// Then one in so many times its length goes into walking from the start again.
 const SHARE: u32 = 20;
 
