@@ -12,7 +12,7 @@ use std::{
 };
 
 use job_queue::{
-    CancelHow, Claimed, Error, Filter, JobQueue, NewRound, OpenOptions, Owner, Postgres,
+    CancelHow, Claimed, Error, Filter, JobQueue, NewJob, NewRound, OpenOptions, Owner, Postgres,
     conformance::{
         claim_by, ending, job, owner,
         proxy::{Proxy, Way},
@@ -20,7 +20,7 @@ use job_queue::{
         server::{Database, Server},
     },
 };
-use workflow_model::{Epoch, JobId, JobStatus, TaskIx, TaskStatus};
+use workflow_model::{Epoch, JobId, JobStatus, LimitKey, TaskIx, TaskStatus};
 
 /// A database with our schema; `None` where there is no server.
 fn database() -> Option<Database> {
@@ -397,12 +397,45 @@ fn f43_a_pinned_snapshot_and_many_jobs() {
     });
 }
 
+/// The mark is not for jobs that a claim itself has just let in before it: a key's next job comes when its place is free.
+#[test]
+fn f43_the_next_of_a_key_is_not_behind_the_mark() {
+    let Some(database) = database() else { return };
+    run(async {
+        let queue = open(&database.url());
+        let keyed = || {
+            let key = Some(LimitKey::new("k").unwrap());
+            NewJob { limit_key: key, priority: 5, ..job() }
+        };
+        let ids: Vec<JobId> = queue.submit(vec![keyed(), keyed()]).await.unwrap().iter().map(|done| done.id).collect();
+        database.sql(&filled(200_000));
+        let (holder, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM qmanager.job").await.unwrap();
+        database.sql("UPDATE qmanager.job SET later = 9000000000000000 WHERE seq BETWEEN 3 AND 199000");
+        let claim = |slot: &str| {
+            let mut claim = claim_by(slot);
+            claim.dead.clear();
+            claim
+        };
+        let first = queue.claim(&claim("default00")).await.unwrap().unwrap().job.id;
+        assert_eq!(first, ids[0]);
+        // Over the dead rows: from here on there is a mark.
+        assert!(!ids.contains(&queue.claim(&claim("default01")).await.unwrap().unwrap().job.id));
+        let end = ending(JobStatus::Succeeded);
+        let next = queue.finish_and_claim(first, Epoch(1), &[], end, &claim("default00")).await.unwrap().1;
+        assert_eq!(next.unwrap().job.id, ids[1]);
+        drop(holder);
+        drop(connection.await);
+    });
+}
+
 /// Makes so many jobs.
 fn filled(jobs: u32) -> String {
     format!(
         "INSERT INTO qmanager.job (id, queue, submitter, hash, tasks, created, priority) \
          SELECT gen_random_uuid(), 'default', 'x', 'h', 1, 1, n % 3 FROM generate_series(1, {jobs}) AS n; \
-         INSERT INTO qmanager.definition SELECT seq, '[]', '{{}}' FROM qmanager.job"
+         INSERT INTO qmanager.definition SELECT seq, '[]', '{{}}' FROM qmanager.job WHERE hash = 'h'"
     )
 }
 

@@ -64,6 +64,13 @@ impl Mark {
         }
     }
 
+    /// A job has become claimable there: the next walk comes by.
+    fn not_behind(&mut self, (rank, seq): (i64, i64)) {
+        if let Some(mark) = self.0.as_mut().filter(|mark| (mark.0, mark.1) >= (rank, seq)) {
+            (mark.0, mark.1) = (rank, seq - 1);
+        }
+    }
+
     fn walked(&mut self, from: (i64, i64), took: Duration, at: (i64, i64)) {
         let whole = from == BEGINNING;
         self.0 = match self.0 {
@@ -213,6 +220,9 @@ async fn after_a_look(
         if !asked.within {
             session.commit().await?;
         }
+        for (_, place) in &looked.let_in {
+            mark.not_behind(*place);
+        }
         let start = mark.start();
         let mut taken = match settings.limit {
             Some(_) => limited(session, asked, mark).await?,
@@ -222,7 +232,7 @@ async fn after_a_look(
             taken = one(session, asked, BEGINNING, Gate::Looked, mark).await?.1;
         }
         let mine = taken.as_ref().map(|claimed| claimed.job.id);
-        if looked.let_in.iter().any(|job| Some(*job) != mine) {
+        if looked.let_in.iter().any(|(job, _)| Some(*job) != mine) {
             keys::wake(session, queue).await?;
         }
         if taken.is_some() || !looked.more || asked.within {

@@ -52,16 +52,16 @@ const LET_IN: &str = "free AS (SELECT wanted, least($3, places - (SELECT count(*
      first AS (SELECT f.seq FROM free CROSS JOIN LATERAL (SELECT seq FROM qmanager.job WHERE queue = $1 \
          AND limit_key = wanted AND later = 9223372036854775807 ORDER BY rank, seq LIMIT greatest(free, 0)) AS f), \
      given AS (UPDATE qmanager.job j SET later = NULL WHERE j.seq = ANY (ARRAY(SELECT seq FROM first)) \
-         AND j.later = 9223372036854775807 RETURNING j.id, j.limit_key), \
+         AND j.later = 9223372036854775807 RETURNING j.id, j.rank, j.seq, j.limit_key), \
      full_hands AS (INSERT INTO qmanager.key_look (queue, limit_key) SELECT $1, limit_key FROM given \
          GROUP BY limit_key HAVING count(*) >= $3) \
-     SELECT id FROM given";
+     SELECT id, rank, seq FROM given";
 
 /// What a look at the keys did.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// The jobs that were let in.
-    pub(super) let_in: Vec<JobId>,
+    /// The jobs that were let in, with their places in the order: `(rank, seq)`.
+    pub(super) let_in: Vec<(JobId, (i64, i64))>,
     /// Whether there may be more keys to look at.
     pub(super) more: bool,
 }
@@ -79,7 +79,8 @@ pub(super) async fn let_in(session: &Session, queue: &str) -> Result<Looked, Fai
     session.rows(LOCK, &[&queue, &keys]).await?;
     session.change(&hold, &[&queue, &keys]).await?;
     let given = session.rows(&give, &[&queue, &keys, &LET_IN_AT_ONCE]).await?;
-    let let_in = given.iter().map(|row| codec::job_id(get(row, 0)?)).collect::<Result<_, Error>>()?;
+    let placed = |row| Ok((codec::job_id(get(row, 0)?)?, (get(row, 1)?, get(row, 2)?)));
+    let let_in = given.iter().map(placed).collect::<Result<_, Error>>()?;
     Ok(Looked { let_in, more: marks.len() as i64 == MARKS_AT_ONCE })
 }
 
