@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Functions of the C library, as `callgrind` lists them for a task executor that is told nothing, and their forms for
-/// other processors. Names of Rust functions change with each compiler and are not among them.
+/// other processors; and of the standard library, by the names that this toolchain gives them. Those of our own crates
+/// change with each build and are not among them.
 const ORDER: &str = "task-executor.order";
 
 fn main() {

@@ -144,6 +144,12 @@ impl Layout {
         self.identity.as_ref().map_or(path.clone(), |identity| format!("{path}-{identity}"))
     }
 
+    /// Whether an owner's run-dir in the queue is this one, whatever the identity: who only looks has none.
+    #[must_use]
+    pub fn is_run_dir_id(&self, id: &str) -> bool {
+        id.split('-').next() == Some(&format!("{:016x}", hash_of(&self.run_dir)))
+    }
+
     /// The embedded queue's default file.
     #[must_use]
     pub fn database(&self) -> PathBuf {

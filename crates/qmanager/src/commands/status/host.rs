@@ -61,11 +61,10 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Error> {
         None => (Vec::new(), Vec::new()),
     };
     // Daemons that share a database may have slots of the same name.
-    let run_dir = layout.run_dir_id();
-    let is_ours = |job: &JobRow| {
-        let of = |owner: &Owner| owner.run_dir.split('-').next() == Some(&run_dir);
-        job.owner.as_ref().is_some_and(|owner| of(owner) && state.as_ref().is_some_and(|it| it.host == owner.host))
+    let is_here = |owner: &Owner| {
+        layout.is_run_dir_id(&owner.run_dir) && state.as_ref().is_some_and(|state| state.host == owner.host)
     };
+    let is_ours = |job: &JobRow| job.owner.as_ref().is_some_and(is_here);
     let (ours, others): (Vec<JobRow>, Vec<JobRow>) = running.iter().cloned().partition(is_ours);
     if context.out.json {
         let daemon = state.as_ref().map(|state| daemon_view(state, &ours));
